@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from seedfold.orchestrator.page.best_setting import column_name, describe_best
 from seedfold.orchestrator.page.kept_studies import KeptStudy
 from seedfold.orchestrator.state.finished_jobs import find_by_code
 from seedfold.results.evaluation.axes import format_value, short_names
+from seedfold.results.report.best_setting import column_name, describe_best
 from seedfold.results.report.headline import Cell, ReportRow, ReportTable, make_mean_table
 from seedfold.results.report.page import MAX_ROWS
 from seedfold.results.tables.result_tables import averaged_axes

@@ -45,8 +45,7 @@ function named(axes) {
 function Best({best}) {
   if (!best || best.length === 0) return null;
   return html`<ul class="bests">${best.map((each) => html`<li key=${named(each.within) || "all"}>
-    <p class="end">${Object.keys(each.within).length > 0 && `${named(each.within)}: `}★ Best of ${each.settings} so far: <b>${named(each.best.axes)}</b>,
-      ${each.metric} <b>${each.best.text}</b> (${jobs(each.best)}).</p>
+    <p class="end">${Object.keys(each.within).length > 0 && `${named(each.within)}: `}★ Best of ${each.settings} so far: <b>${named(each.best.axes)}</b> with ${each.metric}${" "}<b>${each.best.text}</b> (${jobs(each.best)}).</p>
     <p class="small soft">Next is ${named(each.next.axes)}, ${each.next.text} (${jobs(each.next)}). ${sureness(each)}</p></li>`)}</ul>`;
 }
 
@@ -55,16 +54,17 @@ function jobs({jobs: number}) {
 }
 
 /** The difference of the first two in words. */
-function sureness({difference, settings}) {
-  if (!difference) return "They have no seed or fold in common: how sure their order is cannot be said.";
+function sureness({difference, settings, over}) {
+  const same = over.map((name) => name.replaceAll("_", " ")).join(" and ");
+  if (!difference) return `No two of their jobs have the same ${same || "seed"}: how sure their order is cannot be said.`;
   const {mean, low, high, pairs, p, test} = difference;
   // Of an error, the best is the smallest: what is told is by how much it is better.
   const sign = mean < 0 ? -1 : 1;
   const better = `It is better by ${metricText(sign * mean)}`;
-  if (low === null || low === undefined) return `${better}, in the only pair of jobs with the same seed and fold: whether that is chance cannot be said.`;
+  if (low === null || low === undefined) return `${better}, in the only pair of jobs${same && ` with the same ${same}`}: whether that is chance cannot be said.`;
   const [least, most] = [sign * low, sign * high].sort((one, two) => one - two);
   const tested = p === null || p === undefined ? "" : `; p ${p < 0.001 ? "< 0.001" : `= ${Number(p.toPrecision(2))}`}, ${test}`;
   const many = settings > 2 ? ` That these are the first two of ${settings} is not taken into account.` : "";
-  return `${better} on average of ${plural(pairs, "pair")} of jobs with the same seed and fold (95 % interval ${metricText(least)} to ${metricText(most)}${tested}): ${
+  return `${better} on average of ${plural(pairs, "pair")} of jobs with the same ${same} (95 % interval ${metricText(least)} to ${metricText(most)}${tested}): ${
     least > 0 ? "hardly by chance." : "that may be chance."}${many}`;
 }

@@ -59,7 +59,7 @@ function Found({route, study, found, pick, isTyping}) {
 /** The places of the columns that say something here: settings, state and metrics first, then how the jobs ran. */
 function usefulColumns({columns, rows}) {
   const says = ({key, kind}, place) => {
-    if (kind === "id" || kind === "axis" || kind === "state") return true;
+    if (kind === "id" || kind === "state") return true;
     const values = new Set(rows.map((row) => row[place]));
     return key === "stage" ? values.size > 1 : [...values].some((value) => value !== null && value !== "");
   };

@@ -46,6 +46,10 @@ def test_running_jobs_show_their_curves_and_failed_ones_their_logs(toy: Toy) -> 
     assert (failure["count"], len(failure["jobs"])) == (3, 3)
     assert "unlucky" in failure["reason"]
     assert "seed 1, attempt 1" in failure["log_end"]
+    assert failure["condition"] == "seed=1", "and no other job that has ended"
+    assert failure["command"] == f"seedfold resume light --kind error --root {toy.root}"
+    lines = [each["command"] for each in ask(page, "studies/light/jobs", state="failed")["commands"]]
+    assert f"seedfold resume light --root {toy.root}" in lines
     log = ask(page, f"studies/light/jobs/{failure['jobs'][0]}/log")
     assert "ValueError" in log["text"]
     toy.wait_for_workers()

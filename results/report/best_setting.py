@@ -10,6 +10,7 @@ from seedfold.results.comparison.paired_metrics import PairedMetric, compare_met
 from seedfold.results.comparison.pairs import Comparison, Pair, configured_folds
 from seedfold.results.evaluation.axes import axis_names, last_component, short_names
 from seedfold.results.evaluation.folds import FOLD_AXIS
+from seedfold.results.evaluation.out_of_fold import VALIDATION
 from seedfold.results.report.headline import Cell, ReportRow, ReportTable
 from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.published import RETURNED, Result
@@ -27,10 +28,12 @@ def column_name(column: str) -> str:
 def describe_best(table: ReportTable, results: Mapping[str, Result], over: Sequence[str]) -> list[dict[str, Any]]:
     """Return for each problem of the table its best and its second best setting, with the difference of their pairs.
 
-    The metric is the first of which it is known whether more is better. Pairs are the jobs of both settings with the
-    same values of the axes ``over``.
+    The metric is the first of which it is known whether more is better, one of validation if there is any: who
+    chooses by test samples expects too much of new ones. Pairs are the jobs of both settings with the same values of
+    the axes ``over``.
     """
-    column = next((name for name in table.columns if lower_is_better(name.split()[-1]) is not None), None)
+    known = [name for name in table.columns if lower_is_better(name.split()[-1]) is not None]
+    column = next((name for name in known if name.startswith(f"{VALIDATION} ")), next(iter(known), None))
     if column is None:
         return []
     blocks: dict[str, list[ReportRow]] = {}
@@ -51,6 +54,7 @@ def _describe(
     return {
         "metric": column_name(column),
         "settings": len(rows),
+        "over": list(short_names(list(over)).values()),
         "within": _named({"stage": first.group.stage} if table.has_stages else {}) | _named(shared),
         "best": _setting(table, first, column),
         "next": _setting(table, second, column),
