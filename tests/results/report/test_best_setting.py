@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pytest
 
 from seedfold.results.comparison.paired_tests import signed_rank_p
@@ -38,7 +39,7 @@ def test_the_best_by_validation_is_compared_with_the_next_over_equal_seeds(make_
     assert isinstance(difference, dict)
     assert difference["mean"] == pytest.approx(0.025)
     assert 0.01 < difference["low"] < 0.025 < difference["high"] < 0.04
-    assert difference["p"] == pytest.approx(signed_rank_p(pytest.importorskip("numpy").array(GAINS)))
+    assert difference["p"] == pytest.approx(signed_rank_p(np.array(GAINS)))
     assert difference["pairs"] == 6
 
 
