@@ -85,9 +85,9 @@ class Page:
     def curves(self, request: Request) -> Any:
         """Learning curves of one metric."""
         limit = whole_number(request, "limit", 20, 1, MOST_CURVES)
-        return make_curves(
-            self._study(request), texts(request, "where"), request.query_params.get("metric") or None, limit
-        )
+        query = request.query_params
+        mean = query.get("mean", "") in ("1", "true")
+        return make_curves(self._study(request), texts(request, "where"), query.get("metric") or None, limit, mean=mean)
 
     def points(self, request: Request) -> Any:
         """Axes and final metrics."""

@@ -2,7 +2,7 @@
 
 import {html, useRef} from "./vendor/preact-htm.js";
 import {Chart, Key, axis, seriesLine, tooltip} from "./chart.js";
-import {metric as metricText, number} from "./format.js";
+import {metric as metricText, number, plural} from "./format.js";
 
 const TOLD = 12;
 
@@ -75,6 +75,7 @@ function Lines({curves, places, link}) {
   const own = (place) => parts[place].filter((part) => !common.includes(part)).join(", ") || curves[place].label;
   return html`${common.length > 0 && html`<p class="small soft">All of them: ${common.join(", ")}.</p>`}
     <ul class="legend lines" aria-label="Lines">${curves.map((curve, place) => html`<li key=${curve.id}><${Key} place=${places[place]} />
-      <a href=${link(curve.id)} title=${curve.label}>${own(place)}</a> <b>${curve.points.length ? number(curve.points.at(-1)[1]) : ""}</b>
+      <a href=${link(curve.id, curve)} title=${curve.label}>${own(place)}</a> <b>${curve.points.length ? number(curve.points.at(-1)[1]) : ""}</b>
+      ${curve.jobs > 1 && html` <span class="soft">${plural(curve.jobs, "job")}</span>`}
       ${curve.running && html` <span class="running" title="running"><span aria-hidden="true">▶</span> running</span>`}</li>`)}</ul>`;
 }

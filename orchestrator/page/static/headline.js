@@ -60,6 +60,7 @@ function sureness({difference, settings, over}) {
   const {mean, low, high, pairs, p, test} = difference;
   // Of an error, the best is the smallest: what is told is by how much it is better.
   const sign = mean < 0 ? -1 : 1;
+  if (mean === 0) return "They are equally good.";
   const better = `It is better by ${metricText(sign * mean)}`;
   if (low === null || low === undefined) return `${better}, in the only pair of jobs${same && ` with the same ${same}`}: whether that is chance cannot be said.`;
   const [least, most] = [sign * low, sign * high].sort((one, two) => one - two);

@@ -36,6 +36,8 @@ def test_running_jobs_show_their_curves_and_failed_ones_their_logs(toy: Toy) -> 
     assert points[ids[0]] == [[0, 0.25], [1, None], [2, 0.5]]
     assert answer["metric"] == "val/accuracy"
     assert all(curve["running"] for curve in answer["curves"])
+    assert [curve["where"] for curve in ask(page, "studies/light/curves", mean=1)["curves"]] == [""]
+    assert ask(page, "studies/light/curves", mean=1)["repeated"] == ["seed", "fold"]
     [shown] = [job for job in ask(page, "studies/light")["running"] if job["id"] == ids[0]]
     assert (shown["metric"], shown["value"], shown["stage"]) == ("val/accuracy", 0.5, "train")
     toy.release_jobs()

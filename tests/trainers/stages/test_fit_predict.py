@@ -315,7 +315,7 @@ def test_test_time_augmentation_averages_probabilities_and_repeats(
     fit_predict.run(first)
     fit_predict.run(again)
     assert results(first) == results(again)
-    assert list(results(first)) == ["epochs.csv", "predictions.test.parquet"]
+    assert list(results(first)) == ["epochs.csv", "predictions.test.parquet", "thumbnails.test.parquet"]
     logits = predictions(first, "test").filter(like="logit_").to_numpy()
     assert np.exp(logits).sum(axis=1) == pytest.approx(np.ones(360), abs=1e-5)
     assert not np.array_equal(logits, predictions(plain, "test").filter(like="logit_").to_numpy())
