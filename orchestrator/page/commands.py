@@ -105,20 +105,28 @@ def _tell_apart(wanted: Sequence[JobView], among: Sequence[JobView]) -> Conditio
     return found or name_jobs(wanted)
 
 
-def job_commands(study: KeptStudy, view: JobView, *, has_weights: bool) -> list[str]:
+def job_commands(study: KeptStudy, view: JobView, *, has_weights: bool) -> list[dict[str, str]]:
     """Return how to repeat a job, to show it, and to export its weights."""
     name, root = _words(study)
     job = view.job
     where = " ".join(f"{key}={condition_value(value)}" for key, value in job.axes.items())
     selected = f"--stage {shlex.quote(job.stage)}" + (f" --where {shlex.quote(where)}" if where else "")
     again = "rerun" if view.state == "done" else "resume"
-    weights = [f"seedfold export {job.short_id} weights.safetensors --study {name} {root}"] if has_weights else []
-    return [
-        f"seedfold run {job.short_id} --study {name} {root}",
-        f"seedfold {again} {name} {selected} {root}",
-        f"seedfold show {job.short_id} --study {name} {root}",
-        *weights,
-    ]
+    kinds = {
+        "try it here, beside the study": f"seedfold run {job.short_id} --study {name} {root}",
+        "show it in the terminal": f"seedfold show {job.short_id} --study {name} {root}",
+    }
+    if view.state not in ACTIVE_STATES:
+        does = "run it again in the study" if view.state == "done" else "start it in the study"
+        kinds[does] = f"seedfold {again} {name} {selected} {root}"
+    else:
+        kinds["cancel it"] = f"seedfold cancel {name} {selected} {root}"
+        kinds["follow its log"] = f"seedfold logs {job.short_id} -f --study {name} {root}"
+    if has_weights:
+        kinds["write its weights to a file"] = (
+            f"seedfold export {job.short_id} weights.safetensors --study {name} {root}"
+        )
+    return _listed(kinds)
 
 
 def _counted(counts: Mapping[str, int], states: Set[str]) -> str:

@@ -26,10 +26,10 @@ export function JobView({route, study, id}) {
 }
 
 function Tab({current, route, study, job}) {
-  if (current === "curves") return html`<${JobCurves} study=${study} id=${job.id} />`;
+  if (current === "curves") return html`<${JobCurves} study=${study} job=${job} />`;
   if (current === "log") return html`<${Log} route=${route} study=${study} id=${job.id} />`;
   if (current === "configuration") return html`<${Configuration} route=${route} study=${study} job=${job} />`;
-  if (current === "predictions") return html`<${Predictions} route=${route} study=${study} id=${job.id} />`;
+  if (current === "predictions") return html`<${Predictions} route=${route} study=${study} id=${job.id} isDone=${job.state === "done"} />`;
   return html`<${Overview} job=${job} />`;
 }
 
@@ -45,7 +45,7 @@ function Overview({job}) {
     <section><h2>Files</h2>${job.files.length
       ? html`<${PlainTable} label="Files" tall=${job.files.length > 15} columns=${["file", "size"]} rows=${job.files.map((file) => [file.path, file.bytes])} isNumber=${(index) => index === 1}
           cell=${(value, index) => (index === 1 ? size(value) : html`<code>${value}</code>`)} />` : html`<${Empty}>There are no files${job.state === "done" ? "" : " so far"}.<//>`}</section>
-    <section><h2>Repeat it</h2>${job.repeat.length ? html`<div class="commands">${job.repeat.map((command) => html`<${Command} key=${command} command=${command} />`)}</div>`
+    <section><h2>In the terminal</h2>${job.repeat.length ? html`<div class="commands">${job.repeat.map(({does, command}) => html`<${Command} key=${command} what=${does} command=${command} />`)}</div>`
       : html`<${Empty}>This job cannot be repeated by itself.<//>`}</section>`;
 }
 
@@ -68,11 +68,11 @@ function attemptCell(key, value) {
   return key.endsWith("_bytes") ? size(value) : number(value);
 }
 
-function JobCurves({study, id}) {
-  const answer = useApi(studyPath(study, ["jobs", id, "curves"]));
+function JobCurves({study, job}) {
+  const answer = useApi(studyPath(study, ["jobs", job.id, "curves"]));
   return html`<${Answer} answer=${answer}>${(data) => {
     const byMetric = data.curves.map((curve) => [curve.metric || curve.label, curve]);
-    return byMetric.length === 0 ? html`<${Empty}>It has no learning curves so far.<//>`
+    return byMetric.length === 0 ? html`<${Empty}>It has no learning curves${job.state === "done" ? ": it logged no metric with a step" : " so far"}.<//>`
       : html`<div class="figures">${byMetric.map(([metric, curve]) => html`<${Curves} key=${metric} metric=${metric} curves=${[curve]} height=${240} />`)}</div>`;
   }}<//>`;
 }

@@ -8,13 +8,13 @@ import {Answer, Choice, Empty, Scroll} from "./parts.js";
 
 const PAGE_SIZE = 50;
 
-export function Predictions({route, study, id}) {
+export function Predictions({route, study, id, isDone}) {
   const {split = "", page = "1"} = route.chosen;
   const answer = useApi(studyPath(study, ["jobs", id, "predictions"], {split, page, size: PAGE_SIZE}));
   const splits = answer.data?.splits || [...new Set(["", "val", "test", split])];
   return html`<section aria-labelledby="predictions"><h2 id="predictions" class="hidden">Predictions</h2>
     <div class="choices"><${Choice} label="split" value=${split || answer.data?.split || ""} options=${splits.map((name) => [name, name || "–"])} onChoose=${(value) => choose(route, {split: value, page: ""})} /></div>
-    <${Answer} answer=${answer}>${(data) => (data.rows.length === 0 ? html`<${Empty}>${data.note || "This job has no predictions so far."}<//>`
+    <${Answer} answer=${answer}>${(data) => (data.rows.length === 0 ? html`<${Empty}>${data.note || `This job has no predictions${isDone ? "" : " so far"}.`}<//>`
       : html`<${Table} study=${study} id=${id} data=${withoutOnlyHead(data)} /><${Pages} route=${route} page=${Number(page)} total=${data.total} />`)}<//></section>`;
 }
 

@@ -155,7 +155,7 @@ def test_a_job_is_as_show_says(finished: Toy, page: TestClient) -> None:
     assert found["axes"] == shown["axes"]
     assert found["configuration"].splitlines()[0] in finished.output_of("show", job)
     assert {file["path"].rsplit("/", 1)[1] for file in found["files"]} >= {"predictions.val.parquet", "log.1.txt"}
-    assert any(f"seedfold run {job[:12]} --study toy" in line for line in found["repeat"])
+    assert any(f"seedfold run {job[:12]} --study toy" in each["command"] for each in found["repeat"])
 
 
 def test_jobs_are_compared(page: TestClient) -> None:
@@ -238,7 +238,7 @@ def test_the_command_lines_that_are_shown_are_ones_that_the_command_takes(page: 
     shown = [each["command"] for each in study_commands(study, {"states": dict.fromkeys(STATES, 1), "held": 1})]
     chosen = ask(page, "studies/toy/jobs", where="seed=1 fold>=1", stage="train")
     shown += [each["command"] for each in chosen["commands"]]
-    shown += ask(page, f"studies/toy/jobs/{job}")["repeat"]
+    shown += [each["command"] for each in ask(page, f"studies/toy/jobs/{job}")["repeat"]]
     assert {line.split()[1] for line in shown} >= {"watch", "cancel", "resume", "rerun", "results", "run", "show"}
     for line in shown:
         program, name, *words = shlex.split(line)
