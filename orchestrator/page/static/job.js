@@ -30,17 +30,17 @@ function Tab({current, route, study, job}) {
   if (current === "log") return html`<${Log} route=${route} study=${study} id=${job.id} />`;
   if (current === "configuration") return html`<${Configuration} route=${route} study=${study} job=${job} />`;
   if (current === "predictions") return html`<${Predictions} route=${route} study=${study} id=${job.id} isDone=${job.state === "done"} />`;
-  return html`<${Overview} job=${job} />`;
+  return html`<${Overview} job=${job} curves=${address(["studies", study, "jobs", job.id, "curves"])} />`;
 }
 
-function Overview({job}) {
+function Overview({job, curves}) {
   const metrics = Object.entries(job.metrics || {});
   return html`
     <section><h2>Settings</h2><dl>${Object.entries(job.axes).map(([key, value]) => html`<dt key=${key} title=${key}>${shortName(key)}</dt><dd>${text(value)}</dd>`)}</dl>
       ${Object.keys(job.axes).length === 0 && html`<${Empty}>This job has no axis.<//>`}</section>
     <section><h2>Metrics</h2>${metrics.length
       ? html`<${PlainTable} label="Metrics" columns=${["metric", "value"]} rows=${metrics} isNumber=${(index) => index === 1} cell=${(value, index) => (index === 1 ? metric(value) : value)} />`
-      : html`<${Empty}>It has published no metric${job.state === "done" ? "" : " so far"}.<//>`}</section>
+      : html`<${Empty}>It has published no metric${job.state === "done" ? "" : " so far"}.${job.state === "running" && html` Its <a href=${curves}>learning curves</a> show what it has logged.`}<//>`}</section>
     <section><h2>Attempts</h2><${Attempts} attempts=${job.attempts} /></section>
     <section><h2>Files</h2>${job.files.length
       ? html`<${PlainTable} label="Files" tall=${job.files.length > 15} columns=${["file", "size"]} rows=${job.files.map((file) => [file.path, file.bytes])} isNumber=${(index) => index === 1}
