@@ -55,7 +55,11 @@ def _describe(
         "metric": column_name(column),
         "settings": len(rows),
         "over": list(short_names(list(over)).values()),
-        "within": _named({"stage": first.group.stage} if table.has_stages else {}) | _named(shared),
+        "within": {
+            **({"stage": first.group.stage} if table.has_stages else {}),
+            **_named(shared),
+            **({"head": first.head} if table.has_heads else {}),
+        },
         "best": _setting(table, first, column),
         "next": _setting(table, second, column),
         "difference": _difference(first, second, column, results, over),
@@ -69,7 +73,7 @@ def _value(row: ReportRow, column: str) -> float | None:
 def _setting(table: ReportTable, row: ReportRow, column: str) -> dict[str, Any]:
     cell: Cell = row.cells[column]
     axes = {axis: row.group.axes[axis] for axis in table.compared if axis in row.group.axes}
-    return {"axes": _named(axes), "text": cell.text, "jobs": row.jobs}
+    return {"axes": _named(axes), "text": cell.text.partition(" (")[0], "jobs": row.jobs}
 
 
 def _named(axes: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ function named(axes) {
 function Best({best}) {
   if (!best || best.length === 0) return null;
   return html`<ul class="bests">${best.map((each) => html`<li key=${named(each.within) || "all"}>
-    <p class="end">${Object.keys(each.within).length > 0 && `${named(each.within)}: `}★ Best of ${each.settings} so far: <b>${named(each.best.axes)}</b> with ${each.metric}${" "}<b>${each.best.text}</b> (${jobs(each.best)}).</p>
+    <p class="lead">${Object.keys(each.within).length > 0 && `${named(each.within)}: `}★ Best of ${each.settings} so far: <b>${named(each.best.axes)}</b> with ${each.metric}${" "}<b>${each.best.text}</b> (${jobs(each.best)}).</p>
     <p class="small soft">Next is ${named(each.next.axes)}, ${each.next.text} (${jobs(each.next)}). ${sureness(each)}</p></li>`)}</ul>`;
 }
 
