@@ -70,13 +70,13 @@ def selection_commands(
         met = [view for view in selected if view.state in states]
         if not wanted:
             continue
-        found = _tell_apart(wanted, met)
-        is_missing |= found is None
+        options = (command == "resume" and _kind_options(wanted, met)) or _options(_tell_apart(wanted, met))
+        is_missing |= options is None
         # Running everything again takes a condition, so that nobody does it by a slip.
-        if found is not None and (command != "rerun" or chosen or found.options):
+        if options is not None and (command != "rerun" or chosen or options):
             count = f"{len(wanted):,}" if len(wanted) > 1 else "one"
             verb = ("has" if len(wanted) == 1 else "have") if command == "hold" else "is" if len(wanted) == 1 else "are"
-            line = " ".join(["seedfold", command, name, *chosen, *found.options, root])
+            line = " ".join(["seedfold", command, name, *chosen, *options, root])
             kinds[does.format(count, verb)] = line
     return {
         "command": results if has_results else status,
@@ -95,6 +95,26 @@ def failure_command(study: KeptStudy, kind: str, failed: Sequence[JobView], alik
         return None
     name, root = _words(study)
     return " ".join([f"seedfold resume {name} --kind {shlex.quote(kind)}", *found.options, root])
+
+
+def failure_kind(view: JobView) -> str:
+    """The kind of a failed job's failure."""
+    return str((view.job_state.event or {}).get("kind"))
+
+
+def _kind_options(wanted: Sequence[JobView], among: Sequence[JobView]) -> list[str]:
+    """Options that start the failed jobs of some kinds; none if these are not just the wanted jobs."""
+    if any(view.state != "failed" for view in wanted):
+        return []
+    kinds = dict.fromkeys(map(failure_kind, wanted))
+    alike = sum(view.state == "failed" and failure_kind(view) in kinds for view in among)
+    # Where nothing else can be started, the condition that is chosen already says all.
+    is_needed = alike == len(wanted) < len(among)
+    return [f"--kind {shlex.quote(kind)}" for kind in kinds] if is_needed else []
+
+
+def _options(found: Condition | None) -> list[str] | None:
+    return None if found is None else found.options
 
 
 def _tell_apart(wanted: Sequence[JobView], among: Sequence[JobView]) -> Condition | None:

@@ -12,7 +12,7 @@ from seedfold.jobs.terminal_text import terminal_log
 from seedfold.jobs.work import DataFailure
 from seedfold.orchestrator.dispatch.queue_view import view_queue
 from seedfold.orchestrator.page.answers import one_line
-from seedfold.orchestrator.page.commands import failure_command, study_commands
+from seedfold.orchestrator.page.commands import failure_command, failure_kind, study_commands
 from seedfold.orchestrator.page.conditions import find_condition, value_key
 from seedfold.orchestrator.page.kept_studies import KeptStudy, Snapshot
 from seedfold.orchestrator.state.expected_end import seconds_to_end
@@ -115,7 +115,7 @@ def _failures(study: KeptStudy, snapshot: Snapshot) -> Iterator[dict[str, Any]]:
     of_kind: dict[str, list[JobView]] = {}
     for view in ended:
         if view.state == "failed":
-            of_kind.setdefault(_kind(view), []).append(view)
+            of_kind.setdefault(failure_kind(view), []).append(view)
     for number, group in enumerate(groups):
         failed = [snapshot.by_id[job] for job in group.jobs]
         is_told = number < _MOST_TOLD and len(ended) <= _MOST_TOLD_APART
@@ -137,10 +137,6 @@ def _failures(study: KeptStudy, snapshot: Snapshot) -> Iterator[dict[str, Any]]:
 def _log_end(group: FailureGroup) -> str:
     log = group.example["log"]
     return _end_of_log(Path(log)) if log else ""
-
-
-def _kind(view: JobView) -> str:
-    return str((view.job_state.event or {}).get("kind"))
 
 
 def _end_of_log(file: Path) -> str:

@@ -63,6 +63,7 @@ function Attempts({attempts}) {
 function attemptCell(key, value) {
   if (value === null || value === undefined) return "";
   if (key === "state") return html`<${State} state=${value} />`;
+  if (key === "reason") return html`<span class="reason">${value}</span>`;
   if (typeof value !== "number") return text(value);
   if (key === "started" || key === "ended") return moment(value);
   return key.endsWith("_bytes") ? size(value) : number(value);

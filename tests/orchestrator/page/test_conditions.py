@@ -18,7 +18,8 @@ STUDY = cast("KeptStudy", SimpleNamespace(name="sweep", root=SimpleNamespace(pat
 def view(state: str = "done", stage: str = "train", **axes: Any) -> JobView:
     identity = f"{abs(hash((stage, tuple(axes.items())))):x}".ljust(64, "0")
     job = SimpleNamespace(id=identity, short_id=identity[:12], stage=stage, axes=axes)
-    return cast("JobView", SimpleNamespace(job=job, state=state))
+    event = {"kind": "error"} if state == "failed" else None
+    return cast("JobView", SimpleNamespace(job=job, state=state, job_state=SimpleNamespace(event=event)))
 
 
 def sweep() -> list[JobView]:
@@ -80,6 +81,9 @@ def test_commands_meet_only_the_jobs_that_are_shown() -> None:
     cancelled = [each for each in jobs if each.state == "cancelled"]
     shown = lines(cancelled, jobs)
     assert shown == {"resume": "seedfold resume sweep --where lr=0.1 --root runs"}
+    failed = [each for each in jobs if each.state == "failed"]
+    assert lines(failed, jobs)["resume"] == "seedfold resume sweep --kind error --root runs"
+    assert lines(failed, jobs)["cancel"] == "seedfold cancel sweep --root runs", "what is cancelled cannot be again"
     every = lines(jobs, jobs)
     assert every["resume"] == "seedfold resume sweep --root runs"
     assert "rerun" not in every
