@@ -11,7 +11,7 @@ from seedfold.jobs.errors import UsageError
 from seedfold.jobs.job_differences import ABSENT, find_differences
 from seedfold.jobs.terminal_text import terminal_log
 from seedfold.orchestrator.page.commands import job_commands
-from seedfold.orchestrator.page.curves import make_labels
+from seedfold.orchestrator.page.curves import make_job_curves, make_labels
 from seedfold.orchestrator.page.kept_studies import KeptStudies, KeptStudy
 from seedfold.orchestrator.state.job_details import JobDetails
 from seedfold.orchestrator.state.job_lookup import FoundJob
@@ -19,6 +19,7 @@ from seedfold.orchestrator.state.overview import JobView
 
 MOST_LOG_BYTES = 1 << 16
 MOST_COMPARED = 12
+_MOST_METRICS = 8
 _LONGEST_CHARACTER = 4
 
 
@@ -103,6 +104,7 @@ def compare(studies: KeptStudies, names: Sequence[str]) -> dict[str, Any]:
         ],
         "configuration": _differing_keys(found),
         "metrics": _metrics_side_by_side(found),
+        "curves": _curves_side_by_side(found),
     }
 
 
@@ -137,6 +139,26 @@ def _metrics_side_by_side(found: Sequence[tuple[KeptStudy, JobView]]) -> list[di
     values = [study.results.values_of(view) for study, view in found]
     names = dict.fromkeys(name for each in values for name in each)
     return [{"key": name, "values": [each.get(name) for each in values]} for name in names]
+
+
+def _curves_side_by_side(found: Sequence[tuple[KeptStudy, JobView]]) -> list[dict[str, Any]]:
+    """The learning curves of each metric; the metric that the configuration watches is the first."""
+    answers = [make_job_curves(study, view) for study, view in found]
+    names = dict.fromkeys([answers[0]["metric"], *(name for each in answers for name in each["metrics"])])
+    labels = [make_labels(study.snapshot(), [view])[0] for study, view in found]
+    return [
+        {
+            "metric": name,
+            "curves": [
+                curve | {"label": label}
+                for each, label in zip(answers, labels, strict=True)
+                for curve in each["curves"]
+                if curve["metric"] == name
+            ],
+        }
+        for name in list(names)[:_MOST_METRICS]
+        if name is not None
+    ]
 
 
 def read_log(study: KeptStudy, view: JobView, offset: int, attempt: int | None) -> dict[str, Any]:
