@@ -7,7 +7,7 @@ itself started by ``@hydra.main``. It raises every error of Hydra, OmegaConf and
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -29,6 +29,7 @@ from seedfold.jobs import study_keys as conventions
 from seedfold.jobs.config_loader import CachingLoader
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.late_resolver import register_late_references
+from seedfold.jobs.option_changes import OptionChanges
 from seedfold.jobs.study_keys import Conventions
 
 MANY_POINTS = 1_000_000
@@ -84,6 +85,15 @@ class Composer:
         all_overrides = [*self._fixed_overrides, *overrides]
         with one_line_errors():
             return self._loader.load_configuration(self._config_name, all_overrides, mode, from_shell=False)
+
+    def option_changes(self, groups: Sequence[str], tree: Mapping[str, Any]) -> OptionChanges | None:
+        """Return what other options of ``groups`` change in what was composed last, ``tree``; None if Hydra has to say.
+
+        ``tree`` is plain data.
+        """
+        with one_line_errors():
+            loader = self._loader
+            return OptionChanges.find(loader, groups, tree) if isinstance(loader, CachingLoader) else None
 
     def parse_overrides(self, overrides: Sequence[str]) -> list[Override]:
         """Parse overrides as typed on a command line."""
