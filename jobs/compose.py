@@ -6,6 +6,7 @@ itself started by ``@hydra.main``. It raises every error of Hydra, OmegaConf and
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -68,6 +69,7 @@ class Composer:
         self._config_name = config_name
         self._fixed_overrides = list(fixed_overrides)
         self._options: dict[str, list[str]] = {}
+        self._latest: tuple[tuple[RunMode, list[str]], bytes] | None = None
 
     def compose(self, overrides: Sequence[str], *, partial: bool = False) -> DictConfig:
         """Return what Hydra composes, unresolved, with its ``hydra`` node.
@@ -83,8 +85,14 @@ class Composer:
 
     def _compose(self, overrides: Sequence[str], mode: RunMode) -> DictConfig:
         all_overrides = [*self._fixed_overrides, *overrides]
+        if self._latest is not None and self._latest[0] == (mode, all_overrides):
+            return cast(DictConfig, pickle.loads(self._latest[1]))
         with one_line_errors():
-            return self._loader.load_configuration(self._config_name, all_overrides, mode, from_shell=False)
+            config = self._loader.load_configuration(self._config_name, all_overrides, mode, from_shell=False)
+        if isinstance(self._loader, CachingLoader):
+            # The stages of a study without config groups as axes need what was composed to see them.
+            self._latest = (mode, all_overrides), pickle.dumps(config)
+        return config
 
     def option_changes(self, groups: Sequence[str], tree: Mapping[str, Any]) -> OptionChanges | None:
         """Return what other options of ``groups`` change in what was composed last, ``tree``; None if Hydra has to say.

@@ -22,6 +22,7 @@ from seedfold.jobs.identity import Identity
 from seedfold.jobs.option_changes import ChangedKeys, OptionChanges
 from seedfold.jobs.secret_values import refuse_secret_references
 from seedfold.jobs.shared_config import walk_texts
+from seedfold.jobs.subtree_facts import KnownSubtrees
 from seedfold.jobs.value_evaluation import pop_hydra_view
 
 MAX_COMPOSITIONS = 64
@@ -88,6 +89,11 @@ class StudyContext:
     _compositions: dict[tuple[GroupOption, ...], Composition] = field(default_factory=dict, kw_only=True)
     _firsts: dict[tuple[tuple[str, str], ...], _First | None] = field(default_factory=dict, kw_only=True)
     _resources: dict[tuple[int, str], tuple[Any, Any]] = field(default_factory=dict, kw_only=True)
+
+    @cached_property
+    def subtrees(self) -> KnownSubtrees:
+        """What is known of values that compositions share."""
+        return KnownSubtrees(self.identity)
 
     def compose(self, options: Sequence[GroupOption], resources: Mapping[str, Any]) -> Composition:
         """Return what Hydra composes, with the study's name, absolute paths and a stage's ``resources`` in it.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -62,6 +62,7 @@ class CachingLoader(ConfigLoaderImpl):
         self._contents: dict[PlacedFile, FileContents | None] = {}
         self._merged: dict[tuple[str, tuple[PlacedFile, ...]], bytes] = {}
         self._wanted_keys: Collection[str] | None = None
+        self._is_copy = False
         self.latest = ComposedFiles()
 
     def _load_configuration_impl(
@@ -86,8 +87,7 @@ class CachingLoader(ConfigLoaderImpl):
 
     def files_by_key(self, defaults: list[ResultDefault], repo: IConfigRepository) -> FilesByKey | None:
         """Return the files that set each top-level key; None if the keys cannot be merged one by one."""
-        if repo.get_sources() != self.repository.get_sources():
-            # A composition with its own search path finds other files under the same names.
+        if not self._are_own_files(repo):
             return None
         contents = [self._content_of(default, repo) for default in defaults]
         readable = [content for content in contents if content is not None]
@@ -132,12 +132,29 @@ class CachingLoader(ConfigLoaderImpl):
         for key in keys:
             self._merged[key, files_by_key[key]] = pickle.dumps(single_key_config(key, merged._get_node(key)))
 
+    def _are_own_files(self, repo: IConfigRepository) -> bool:
+        """Whether ``repo`` finds what the loader finds: a search path of its own has other files of the same names."""
+        return bool(repo.get_sources() == self.repository.get_sources())
+
     def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
-        found = super()._load_single_config(default, repo)
+        self._is_copy = self._are_own_files(repo)
+        found = super()._load_single_config(default, self.repository if self._is_copy else repo)
         if self._wanted_keys is not None and isinstance(found.config, DictConfig):
             for key in [key for key in found.config if key not in self._wanted_keys]:
                 del found.config[key]
         return found
+
+    def _embed_result_config(  # type: ignore[override]
+        self, ret: ConfigResult, package_override: str | None
+    ) -> ConfigResult:
+        package = ret.header["package"] if package_override is None else package_override
+        if not package or not self._is_copy:
+            return ConfigLoaderImpl._embed_result_config(ret, package_override)
+        # Each call of our repository returns a copy, which need not be copied once more.
+        config = OmegaConf.create()
+        with flag_override(config, "no_deepcopy_set_nodes", True):
+            OmegaConf.update(config, package, ret.config, merge=False)
+        return replace(ret, config=config)
 
     def _content_of(self, default: ResultDefault, repo: IConfigRepository) -> FileContents | None:
         """Return what a file sets, by top-level key; None if a key depends on more than what the files set below it."""

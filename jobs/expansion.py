@@ -225,7 +225,7 @@ class Expansion:
         ]
         context, label = self._context, self._spec.label
         composed = (make_config, tree, sources, self._derivations, context.identity, hydra)
-        template = Template(*composed, label, context.composer.conventions, context.watch)
+        template = Template(*composed, label, context.composer.conventions, context.watch, context.subtrees)
         return template, set_axes
 
 
