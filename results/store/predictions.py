@@ -296,6 +296,8 @@ def _check_columns(path: Path, table: Any, footer: Footer) -> None:
         found = str(table.schema.field(name).type)
         if found not in _COLUMN_TYPES[kind]:
             raise DataFailure(f"{path}: its column {name} is of type {found}")
+    if sum(name.startswith("logit_") for name in table.column_names) != len(logits):
+        raise DataFailure(f"{path}: has other columns of logits than its footer says ({footer.heads!r:.80})")
     if table.num_rows != footer.samples * len(footer.heads):
         raise DataFailure(
             f"{path}: has {table.num_rows} rows, not one of {footer.samples} samples for each of"
