@@ -18,7 +18,10 @@ from seedfold.orchestrator.ledger.submissions import Submission
 
 # The worker imports the snapshot of the code, which may be from before a module moved: it is told the oldest name.
 _FUNCTION = f"{oldest_name('seedfold.orchestrator.worker.local_task')}:work"
-_CALL = "import os, pkgutil, sys; pkgutil.resolve_name(sys.argv[1])(sys.argv[2], os.environ.get('CUDA_VISIBLE_DEVICES'))"
+_CALL = """
+import os, pkgutil, sys
+pkgutil.resolve_name(sys.argv[1])(sys.argv[2], os.environ.get("CUDA_VISIBLE_DEVICES"))
+"""
 
 _started: list[subprocess.Popen[bytes]] = []
 """Workers that this process has started and not yet waited for: they are zombies from their end until then."""
