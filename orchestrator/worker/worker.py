@@ -27,7 +27,7 @@ from seedfold.orchestrator.worker.attempt_requests import AttemptRequests
 from seedfold.orchestrator.worker.environment import Interruption, WorkerEnvironment
 from seedfold.orchestrator.worker.heartbeat import TAKEN, Heartbeat
 from seedfold.orchestrator.worker.job_queue import JobQueue, SlotSize, slot_size
-from seedfold.orchestrator.worker.log_lines import say
+from seedfold.orchestrator.worker.log_lines import remove_empty_log, say
 from seedfold.orchestrator.worker.messages import Message
 from seedfold.orchestrator.worker.notification import notify_of_end
 from seedfold.orchestrator.worker.oom_counters import count_oom_kills
@@ -162,12 +162,8 @@ class Worker:
 
         If the scheduler stopped the task and will not start it again, the exit reason comes from the scheduler.
         """
-        stopped = self.kill_at is not None
-        if (
-            stopped
-            and self.environment.is_scheduled
-            and is_work_left(self.pool, self.jobs, self.states, self.submission)
-        ):
+        stopped = self.kill_at is not None and self.environment.is_scheduled
+        if stopped and is_work_left(self.pool, self.jobs, self.states, self.submission):
             self.environment.requeue()
             return
         self.submission.tasks.record_end(
@@ -309,6 +305,7 @@ class Worker:
             self._record_failed(running, Failure("node", f"its result was published, but {damage}", "damaged"), peak)
         else:
             self.repeated_failures.forget(running.job.stage)
+            remove_empty_log(self.study.log_file(running.job.id, running.attempt))
 
     def _record_blocked(self, running: RunningAttempt) -> None:
         """Record that a job is blocked, and the results of its parents on which that depends."""
@@ -323,11 +320,8 @@ class Worker:
         """Record an interruption: a failure without progress, unless a person stopped it. Stopped alone, it goes on."""
         job, goes_on = running.job, self.kill_at is None and not running.kill_reason
         kind = "preempted" if goes_on else self.interruption
-        if (
-            kind is None
-            or is_excused(self.pool, running)
-            or has_progressed(self.study, job.fit, running.started_at, running.step_before)
-        ):
+        excused = is_excused(self.pool, running)
+        if kind is None or excused or has_progressed(self.study, job.fit, running.started_at, running.step_before):
             self.events.append_interrupted(job.id, running.attempt, reason, self.interruption)
             return self.queue.add(job) if goes_on else None
         why = "the time limit was reached" if kind == "timeout" else "it was preempted"
