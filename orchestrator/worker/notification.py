@@ -22,6 +22,7 @@ from seedfold.jobs.errors import SeedfoldError
 from seedfold.orchestrator.ledger.copy_origin import is_copy
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.notices import MOST_TRIES, Notice
+from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
 from seedfold.orchestrator.settings.notify import Notify, Outcome, is_webhook, public_name
 from seedfold.orchestrator.settings.site import read_site_settings
 from seedfold.orchestrator.state.given_up import is_given_up
@@ -82,6 +83,9 @@ def _is_own(study: StudyFolder) -> bool:
 
 def _find_outcome(states: JobStates, found: Mapping[str, JobState]) -> Outcome | None:
     """How the study ended; None if it has not, or if a person has ended all that was left."""
+    if SEARCH_JOB in states.ledger.open_submission_of:
+        # Its workers may plan more jobs.
+        return None
     if not found or not all(_has_ended(states, job, one) for job, one in found.items()):
         return None
     if any(one.state == "failed" for one in found.values()):
