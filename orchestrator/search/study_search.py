@@ -20,6 +20,7 @@ from seedfold.orchestrator.search.decide import Decision, is_over, next_decision
 from seedfold.orchestrator.search.history import Trial
 from seedfold.orchestrator.search.trial_jobs import ChangedStudyError, TrialJobs, decision_time
 from seedfold.orchestrator.search.trial_results import OpenTrial, ended_trials, running_values
+from seedfold.orchestrator.search.warm_start import read_warm_trials
 from seedfold.orchestrator.settings.search import SearchSettings
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobStates
 
@@ -38,6 +39,7 @@ class StudySearch:
         self._raw: Mapping[str, Any] | None = None
         self._settings: SearchSettings
         self._carried_out = 0
+        self._warm: list[Trial] | None = None
         self._told = _ToldTrials()
 
     @property
@@ -72,8 +74,14 @@ class StudySearch:
             yield self._told.jobs_of[trial], decision.epochs
 
     def history(self) -> list[Trial]:
-        """All trials with what is known of them now, in the order of their numbers."""
-        return self._told.after(self.decisions.records).history(self._new_results(), self._values_of_running())
+        """All trials with what is known of them now, in the order of their numbers; first those of a warm start."""
+        return self._history(self._new_results())
+
+    def _history(self, new_results: Sequence[Told]) -> list[Trial]:
+        if self._warm is None:
+            self._warm = read_warm_trials(self.states, self.settings) if self.settings.warm_start else []
+        told = self._told.after(self.decisions.records)
+        return [*self._warm, *told.history(new_results, self._values_of_running())]
 
     def _new_results(self) -> list[Told]:
         """The results that came after the last decision, in their order."""
@@ -134,8 +142,7 @@ class StudySearch:
         if self.is_cancelled or self.is_budget_used():
             return False
         new_results = self._new_results()
-        told = self._told.after(self.decisions.records)
-        history = told.history(new_results, self._values_of_running())
+        history = self._history(new_results)
         is_full = len(self.open_jobs()) >= min(most_open, self.settings.parallel)
         places = 0 if is_full else len(history) + 1
         decision = next_decision(replace(self.settings, parallel=places), history)

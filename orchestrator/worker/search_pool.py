@@ -56,7 +56,8 @@ class SearchPool:
     def _open_jobs(self) -> Iterator[JobDescription]:
         states = self._search.states
         for job, description in self._search.ledger.plans.trial_jobs.items():
-            if job in self._over:
+            # Most jobs of a long search are done or paused.
+            if job in self._over or self._search.ledger.record_of(job).is_paused:
                 continue
             state = states.of(job).state
             if state == "done":
