@@ -34,9 +34,16 @@ from seedfold.orchestrator.dispatch.wait import JobWatcher, Progress, stop_worke
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.given_up import given_up_jobs, given_up_lines
 from seedfold.orchestrator.state.held_lines import held_lines, kept_back
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES
-from seedfold.orchestrator.state.overview import Overview, dead_worker_lines, nothing_to_do_lines, unique_by_id
+from seedfold.orchestrator.state.overview import (
+    JobView,
+    Overview,
+    dead_worker_lines,
+    nothing_to_do_lines,
+    unique_by_id,
+)
 
 _INTERRUPTED_EXIT_CODE = 130
 _LOOK_EVERY_S = 1.0
@@ -138,6 +145,7 @@ def print_outcome(root: Root, launched: LaunchResult, progress: Progress, second
         # A trial that failed is a result for the search.
         unfinished -= progress.counts["failed"]
     unfinished -= sum(view.state == "waiting" and view.job.id in held for view in unique_by_id(views))
+    print_lines(make_lines(*_given_up_lines(overview, views), style="yellow"))
     if unfinished > 0:
         print_lines(
             make_lines(
@@ -154,6 +162,11 @@ def print_outcome(root: Root, launched: LaunchResult, progress: Progress, second
     stopped = sum(progress.counts[state] for state in ("failed", "blocked", "lost")) - settled
     has_results = launched.is_search and progress.counts["done"] > 0 and unfinished <= 0
     return 1 if stopped and not has_results else 0
+
+
+def _given_up_lines(overview: Overview, views: Sequence[JobView]) -> Iterator[str]:
+    unique_views = unique_by_id(views)
+    return given_up_lines(overview.states, unique_views, given_up_jobs(overview.states, unique_views))
 
 
 @contextmanager

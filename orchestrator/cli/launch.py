@@ -15,6 +15,7 @@ from seedfold.orchestrator.cli.follow import wait_if_asked
 from seedfold.orchestrator.cli.selected import say_selected
 from seedfold.orchestrator.code.snapshots import left_out_packages
 from seedfold.orchestrator.dispatch.launch import launch
+from seedfold.orchestrator.dispatch.pilot import pilot_request
 from seedfold.orchestrator.dispatch.start_now import start_now
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.ledger.layout import Root
@@ -32,6 +33,12 @@ from seedfold.orchestrator.settings.selection import Selection
     metavar="stale|COND",
     help="Run done jobs again: all stale ones, or those with these axis values, e.g. 'seed=1', or 'job=1a2b3c'.",
 )
+@click.option(
+    "--best",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Launch the N best trials of a search: seedfold launch STUDY --best 3 'seed=range(0,10)'.",
+)
 @options.pilot
 @options.accept_code
 @options.many
@@ -46,6 +53,7 @@ def command(
     now: bool,
     replace: bool,
     rerun: str | None,
+    best: int | None,
     pilot: int | None,
     pilot_auto: bool,
     accept_code: bool,
@@ -63,6 +71,12 @@ def command(
     """
     add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)
+    if best is not None:
+        from seedfold.orchestrator.dispatch.best_trials import launch_best
+
+        launched = launch_best(root, overrides, best)
+        print_started(launched, "launch")
+        context.exit(wait_if_asked(root, launched, wait))
     launched = launch(
         root,
         overrides,
@@ -72,7 +86,7 @@ def command(
         rerun=rerun,
         accept=accept_code,
         many=many,
-        pilot=options.pilot_request(pilot, pilot_auto),
+        pilot=pilot_request(pilot, pilot_auto),
         tell=say_selected(selection, "start"),
     )
     print_started(launched, "launch")

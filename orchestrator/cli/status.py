@@ -6,7 +6,8 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import click
 
@@ -35,11 +36,11 @@ from seedfold.orchestrator.dispatch.queue_view import QueueView, advance_and_vie
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.common_place import axes_text
 from seedfold.orchestrator.state.job_states import STATES
 from seedfold.orchestrator.state.overview import (
     JobView,
     Overview,
-    axes_text,
     count_by_axis_value,
     dead_workers_of,
     group_failures,
@@ -54,7 +55,11 @@ from seedfold.orchestrator.state.stage_progress import StudyProgress
 from seedfold.orchestrator.state.study_logs import varying_axes
 from seedfold.orchestrator.worker.notification import notify_of_end
 
+if TYPE_CHECKING:
+    from seedfold.orchestrator.search.study_search import StudySearch
+
 _RUNNING_SHOWN = 8
+_SEARCHES: WeakKeyDictionary[Overview, StudySearch] = WeakKeyDictionary()
 
 
 @click.command()
@@ -128,10 +133,10 @@ def _search_json(overview: Overview) -> dict[str, Any]:
     """The key ``search``, if the study searches."""
     if not searches(overview):
         return {}
-    from seedfold.orchestrator.search.study_search import StudySearch
-    from seedfold.orchestrator.search.summary import search_to_json
+    from seedfold.orchestrator.search.analysis import search_summary
 
-    return {"search": search_to_json(StudySearch(overview.states))}
+    search = _search_of(overview)
+    return {"search": search_summary(search.settings, search.history())}
 
 
 def searches(overview: Overview) -> bool:
@@ -143,10 +148,20 @@ def _search_lines(overview: Overview) -> list[StyledLine]:
     """What the search of a study has found so far; nothing for a study without one."""
     if not searches(overview):
         return []
-    from seedfold.orchestrator.search.study_search import StudySearch
     from seedfold.orchestrator.search.summary import search_lines
 
-    return make_lines(*search_lines(StudySearch(overview.states)))
+    return make_lines(*search_lines(_search_of(overview)))
+
+
+def _search_of(overview: Overview) -> StudySearch:
+    """The search of a study, whose decisions are read once for everybody who looks at it again and again."""
+    from seedfold.orchestrator.search.study_search import StudySearch
+
+    search = _SEARCHES.get(overview)
+    if search is None:
+        search = _SEARCHES[overview] = StudySearch(overview.states)
+    search.refresh()
+    return search
 
 
 def _queue_json(queue_view: QueueView) -> dict[str, Any]:
@@ -250,6 +265,7 @@ def failure_lines(views: Sequence[JobView]) -> list[StyledLine]:
         example = group.example
         address = axes_text(example["axes"])
         paragraphs += make_lines(f"{group.job_count} failed, {group.kind}: {example['reason']}", style="red")
+        paragraphs += make_lines(*([f"  all with {group.place}"] if group.place else []))
         paragraphs += make_lines(
             f"  e.g. {example['id'][:12]}{address and f' {address}'}, attempt {example['attempts']}"
         )

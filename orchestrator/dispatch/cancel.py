@@ -72,7 +72,7 @@ def cancel(
         tell(jobs)
     of_others = count_by_other_users(ledger, (job.id for job in jobs))
     ids = [job.id for job in jobs]
-    if SEARCH in ledger.plans.header.settings and selection is None and not pending_only:
+    if SEARCH in ledger.plans.header.settings and selection in (None, Selection()) and not pending_only:
         ids.append(SEARCH_JOB)
     if ids:
         writer = EventWriter(folder.events_folder)

@@ -19,7 +19,7 @@ from seedfold.orchestrator.code.lightning_check import refuse_misused_modules
 from seedfold.orchestrator.code.target_check import refuse_missing_targets
 from seedfold.orchestrator.dispatch.code_changes import accept_code, code_notes, split_mixed
 from seedfold.orchestrator.dispatch.pilot import Pilot, PilotRequest, choose_pilot
-from seedfold.orchestrator.dispatch.resume import record_resumed
+from seedfold.orchestrator.dispatch.resumed_jobs import record_resumed
 from seedfold.orchestrator.dispatch.submit import (
     LaunchResult,
     check_with_scheduler,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.code.snapshots import take_snapshot
-from seedfold.orchestrator.dispatch.resume import record_resumed
+from seedfold.orchestrator.dispatch.resumed_jobs import record_resumed
 from seedfold.orchestrator.dispatch.submit import LaunchResult, check_with_scheduler
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger

@@ -12,7 +12,7 @@ from seedfold.jobs.errors import UnreachableError, UsageError
 from seedfold.orchestrator.code.snapshots import take_snapshot
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
-from seedfold.orchestrator.ledger.submissions import Submission
+from seedfold.orchestrator.ledger.submissions import SUBMISSION_KEYS, Submission
 from seedfold.orchestrator.ledger.turns import last_tokens, next_turn, take_turn, without_submitted_since
 from seedfold.orchestrator.schedulers.local import start_worker
 from seedfold.orchestrator.settings.cluster import ClusterSettings
@@ -146,7 +146,7 @@ def submit_jobs(
         return tuple(submissions), advance(root, study)
     if not jobs:
         return (), None
-    submission_settings = {key: settings[key] for key in ("cluster", "failures")}
+    submission_settings = {key: settings[key] for key in SUBMISSION_KEYS if key in settings}
     known_tokens, tokens_of = last_tokens(ledger), dict[str | None, str]()
     while True:
         turn = next_turn(study)

@@ -67,6 +67,17 @@ class RecordedDecision:
         return cls(**{**record, "params": dict(record["params"]), "told": told, "jobs": tuple(record["jobs"])})
 
 
+def pruned_jobs(study: StudyFolder) -> set[str]:
+    """The jobs of trials that a search has given up, and that no other trial has: their checkpoints are not needed."""
+    pruned: dict[int, bool] = {}
+    jobs: dict[int, tuple[str, ...]] = {}
+    for decision in SearchDecisions(study).records:
+        pruned[decision.trial] = decision.kind == "prune"
+        jobs[decision.trial] = decision.jobs or jobs.get(decision.trial, ())
+    kept = {job for trial, names in jobs.items() if not pruned[trial] for job in names}
+    return {job for trial, names in jobs.items() if pruned[trial] for job in names} - kept
+
+
 class SearchDecisions:
     """The decisions of a study's search; each `refresh` reads what is new."""
 

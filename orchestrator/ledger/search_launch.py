@@ -6,9 +6,11 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.atomic_files import write_atomically
 from seedfold.orchestrator.ledger.damaged_files import naming_damaged_file, read_record
 from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.results.store.passing_errors import exists
 
 _REMEDY = "launch the search again"
 
@@ -32,12 +34,22 @@ class SearchLaunch:
 
     @classmethod
     def read(cls, study: StudyFolder) -> SearchLaunch:
-        """Read it. Raises DamagedFileError, and FileNotFoundError for a study without a search."""
+        """Read it. Raises DamagedFileError, and UsageError if the search is not one of a study file."""
         file = _file(study)
+        if not has_launch(study):
+            raise UsageError(
+                f"study {study.name}: it is the search of a program, and only the program's command can go on with it;"
+                " run the same command again"
+            )
         with naming_damaged_file(file, _REMEDY):
             record = read_record(file, _REMEDY)
             texts = {key: tuple(map(str, record[key])) for key in ("overrides", "config_dirs")}
             return cls(**{**record, **texts})
+
+
+def has_launch(study: StudyFolder) -> bool:
+    """Whether any process can plan a trial; that of a program is planned by the process of its sweep alone."""
+    return exists(_file(study))
 
 
 def _file(study: StudyFolder) -> Path:

@@ -14,7 +14,7 @@ from seedfold.jobs.resources import Resources
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.ledger.damaged_files import DamagedFileError
 from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
-from seedfold.orchestrator.ledger.search_launch import SearchLaunch
+from seedfold.orchestrator.ledger.search_launch import SearchLaunch, has_launch
 from seedfold.orchestrator.ledger.submissions import Submission, TaskArray
 from seedfold.orchestrator.ledger.turns import next_turn, take_turn
 from seedfold.orchestrator.schedulers.advance_round import AdvanceRound, count_open_tasks
@@ -32,7 +32,7 @@ class SearchPools:
     def keep_up(self) -> None:
         """Decide what is tried next, and write the intent of the tasks that are missing."""
         cluster = ClusterSettings.parse(self._round.settings["cluster"])
-        if SEARCH not in self._round.settings or cluster.scheduler is None:
+        if SEARCH not in self._round.settings or cluster.scheduler is None or not has_launch(self._round.study):
             return
         open_jobs = self._decide()
         failures = self._round.ledger.record_of(SEARCH_JOB).failures()

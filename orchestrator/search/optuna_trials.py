@@ -6,6 +6,7 @@ Optuna knows a choice by its number: its suggestions do not depend on what the c
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -20,6 +21,8 @@ from seedfold.orchestrator.settings.search_space import Dimension
 
 def load_optuna() -> Any:
     """Import Optuna. Raises UsageError if it is not installed."""
+    # What Optuna brings with it tells each of its parts to programs that show what is logged, as Hydra does.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         optuna: Any = import_module("optuna")
     except ImportError as error:

@@ -20,6 +20,7 @@ from seedfold.orchestrator.search.decide import Decision, is_over, next_decision
 from seedfold.orchestrator.search.history import Trial
 from seedfold.orchestrator.search.trial_jobs import ChangedStudyError, TrialJobs, decision_time
 from seedfold.orchestrator.search.trial_results import OpenTrial, ended_trials, running_values
+from seedfold.orchestrator.search.warm_start import read_warm_trials
 from seedfold.orchestrator.settings.search import SearchSettings
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobStates
 
@@ -30,13 +31,15 @@ _PLANNING_S = 5.0
 class StudySearch:
     """The search of one study; ``states`` are those of its jobs, and are refreshed by the caller."""
 
-    def __init__(self, states: JobStates) -> None:
+    def __init__(self, states: JobStates, jobs: TrialJobs | None = None) -> None:
+        """``jobs`` composes the jobs of trials, by default as the study was launched."""
         self.states, self.ledger = states, states.ledger
         self.decisions = SearchDecisions(self.ledger.study)
-        self._jobs = TrialJobs(self.ledger.study)
+        self._jobs = jobs or TrialJobs(self.ledger.study)
         self._raw: Mapping[str, Any] | None = None
         self._settings: SearchSettings
         self._carried_out = 0
+        self._warm: list[Trial] | None = None
         self._told = _ToldTrials()
 
     @property
@@ -46,7 +49,8 @@ class StudySearch:
         assert header is not None
         raw = header.settings[SEARCH_JOB]
         if raw is not self._raw:
-            self._raw, self._settings = raw, SearchSettings.parse(raw)
+            # The launch has asked for a metric where one is needed.
+            self._raw, self._settings = raw, SearchSettings.parse(raw, needs_metric=False)
         return self._settings
 
     # --- what is known --------------------------------------------------------------------------------------------
@@ -70,8 +74,14 @@ class StudySearch:
             yield self._told.jobs_of[trial], decision.epochs
 
     def history(self) -> list[Trial]:
-        """All trials with what is known of them now, in the order of their numbers."""
-        return self._told.after(self.decisions.records).history(self._new_results(), self._values_of_running())
+        """All trials with what is known of them now, in the order of their numbers; first those of a warm start."""
+        return self._history(self._new_results())
+
+    def _history(self, new_results: Sequence[Told]) -> list[Trial]:
+        if self._warm is None:
+            self._warm = read_warm_trials(self.states, self.settings) if self.settings.warm_start else []
+        told = self._told.after(self.decisions.records)
+        return [*self._warm, *told.history(new_results, self._values_of_running())]
 
     def _new_results(self) -> list[Told]:
         """The results that came after the last decision, in their order."""
@@ -132,8 +142,7 @@ class StudySearch:
         if self.is_cancelled or self.is_budget_used():
             return False
         new_results = self._new_results()
-        told = self._told.after(self.decisions.records)
-        history = told.history(new_results, self._values_of_running())
+        history = self._history(new_results)
         is_full = len(self.open_jobs()) >= min(most_open, self.settings.parallel)
         places = 0 if is_full else len(history) + 1
         decision = next_decision(replace(self.settings, parallel=places), history)
@@ -161,7 +170,7 @@ class StudySearch:
         if decision.kind != "start":
             return (), ""
         try:
-            return self._jobs.compose(decision.params), ""
+            return self._jobs.compose(decision.params, decision.trial), ""
         except ChangedStudyError:
             raise
         except UsageError as error:
@@ -195,7 +204,7 @@ class StudySearch:
     def _plan(self, decision: RecordedDecision, jobs: Sequence[JobDescription]) -> None:
         header = self.ledger.plans.header
         assert header is not None
-        self._jobs.plan(header, decision, jobs or self._jobs.compose(decision.params))
+        self._jobs.plan(header, decision, jobs or self._jobs.compose(decision.params, decision.trial))
         self.ledger.refresh()
 
     def _is_before(self, job: str, decision: RecordedDecision) -> bool:

@@ -46,8 +46,10 @@ class TrialJobs:
         self._study = study
         self._checked: SearchLaunch | None = None
 
-    def compose(self, params: Mapping[str, Any]) -> list[JobDescription]:
-        """Return the jobs of a trial. Raises UsageError if the study's files have changed, or the point is not valid.
+    def compose(self, params: Mapping[str, Any], number: int) -> list[JobDescription]:
+        """Return the jobs of a trial, which has this ``number``.
+
+        Raises UsageError if the study's files have changed, or the point is not valid.
 
         A change of the files raises `ChangedStudyError`.
         """

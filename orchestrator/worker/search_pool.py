@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from seedfold.jobs.description import JobDescription
@@ -13,6 +14,8 @@ from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.state.job_states import JobStates
 from seedfold.orchestrator.worker.job_queue import JobQueue
 from seedfold.orchestrator.worker.log_lines import say
+from seedfold.orchestrator.worker.other_task import are_unfinished
+from seedfold.orchestrator.worker.running_attempt import RunningAttempt
 
 if TYPE_CHECKING:
     from seedfold.orchestrator.search.study_search import StudySearch
@@ -53,7 +56,8 @@ class SearchPool:
     def _open_jobs(self) -> Iterator[JobDescription]:
         states = self._search.states
         for job, description in self._search.ledger.plans.trial_jobs.items():
-            if job in self._over:
+            # Most jobs of a long search are done or paused.
+            if job in self._over or self._search.ledger.record_of(job).is_paused:
                 continue
             state = states.of(job).state
             if state == "done":
@@ -101,3 +105,18 @@ def jobs_of_task(submission: Submission, index: int, plans: Plans) -> list[JobDe
     """The jobs of a task; for a worker of a search all its jobs that are planned."""
     own = submission.jobs_of_task(index)
     return list(plans.trial_jobs.values()) if SEARCH_JOB in own else [plans.jobs[job] for job in own]
+
+
+def is_excused(pool: SearchPool | None, running: RunningAttempt) -> bool:
+    """Whether an attempt that was stopped without a checkpoint has not failed.
+
+    A task of a search has its time for many jobs, one after the other: the last one may have had little of it.
+    """
+    return pool is not None and time.time() - running.started_at < running.job.resources.time_s
+
+
+def is_work_left(
+    pool: SearchPool | None, jobs: Iterable[JobDescription], states: JobStates, submission: Submission
+) -> bool:
+    """Whether a task that is stopped has something left to do: one of its jobs, or its search."""
+    return are_unfinished(jobs, states, submission) if pool is None else pool.has_more()

@@ -27,14 +27,14 @@ from seedfold.orchestrator.worker.attempt_requests import AttemptRequests
 from seedfold.orchestrator.worker.environment import Interruption, WorkerEnvironment
 from seedfold.orchestrator.worker.heartbeat import TAKEN, Heartbeat
 from seedfold.orchestrator.worker.job_queue import JobQueue, SlotSize, slot_size
-from seedfold.orchestrator.worker.log_lines import say
+from seedfold.orchestrator.worker.log_lines import remove_empty_log, say
 from seedfold.orchestrator.worker.messages import Message
 from seedfold.orchestrator.worker.notification import notify_of_end
 from seedfold.orchestrator.worker.oom_counters import count_oom_kills
 from seedfold.orchestrator.worker.other_task import needs_other_task
 from seedfold.orchestrator.worker.repeated_failures import RepeatedFailures
 from seedfold.orchestrator.worker.running_attempt import RunningAttempt
-from seedfold.orchestrator.worker.search_pool import SearchPool, jobs_of_task
+from seedfold.orchestrator.worker.search_pool import SearchPool, is_excused, is_work_left, jobs_of_task
 from seedfold.orchestrator.worker.slots import Slot
 from seedfold.orchestrator.worker.storage_wait import StorageWait, blame_full_disk
 from seedfold.orchestrator.worker.study_limit import StudyLimit
@@ -162,8 +162,8 @@ class Worker:
 
         If the scheduler stopped the task and will not start it again, the exit reason comes from the scheduler.
         """
-        stopped = self.kill_at is not None
-        if stopped and self.environment.is_scheduled and self._has_unfinished():
+        stopped = self.kill_at is not None and self.environment.is_scheduled
+        if stopped and is_work_left(self.pool, self.jobs, self.states, self.submission):
             self.environment.requeue()
             return
         self.submission.tasks.record_end(
@@ -172,17 +172,6 @@ class Worker:
         self.states.refresh()
         if note := notify_of_end(self.states):
             say(note)
-
-    def _has_unfinished(self) -> bool:
-        return any(map(self._is_unfinished, self.jobs)) if self.pool is None else self.pool.has_more()
-
-    def _is_unfinished(self, job: JobDescription) -> bool:
-        job_state = self.states.of(job.id)
-        if self._needs_other_task(job):
-            return False
-        if job_state.state == "failed":
-            return not self.policies.retries_are_exhausted(self.states.ledger.record_of(job.id).failures())
-        return job_state.state not in {"done", "paused", "cancelled"} and not job_state.has_nothing_to_do
 
     def _needs_other_task(self, job: JobDescription) -> bool:
         return needs_other_task(self.states.ledger.record_of(job.id), self.submission, self.policies)
@@ -245,8 +234,7 @@ class Worker:
             return
         self.queue.remove(job.id)
         step = newest_step(self.study, job.fit) if self.environment.is_scheduled else None
-        pause_after = self.pool.pause_after(job.id) if self.pool else None
-        request = self.requests.make(job, attempt, slot, self.queue.needs_fit_of(job), pause_after)
+        request = self.requests.make(job, attempt, slot, self.queue.needs_fit_of(job), self.pool)
         self.running[job.id] = RunningAttempt(job, attempt, slot, step)
         self.template.start_attempt(request)
 
@@ -317,6 +305,7 @@ class Worker:
             self._record_failed(running, Failure("node", f"its result was published, but {damage}", "damaged"), peak)
         else:
             self.repeated_failures.forget(running.job.stage)
+            remove_empty_log(self.study.log_file(running.job.id, running.attempt))
 
     def _record_blocked(self, running: RunningAttempt) -> None:
         """Record that a job is blocked, and the results of its parents on which that depends."""
@@ -331,8 +320,7 @@ class Worker:
         """Record an interruption: a failure without progress, unless a person stopped it. Stopped alone, it goes on."""
         job, goes_on = running.job, self.kill_at is None and not running.kill_reason
         kind = "preempted" if goes_on else self.interruption
-        # A task of a search has its time for many jobs, one after the other: the last one may have had little of it.
-        excused = self.pool is not None and time.time() - running.started_at < job.resources.time_s
+        excused = is_excused(self.pool, running)
         if kind is None or excused or has_progressed(self.study, job.fit, running.started_at, running.step_before):
             self.events.append_interrupted(job.id, running.attempt, reason, self.interruption)
             return self.queue.add(job) if goes_on else None

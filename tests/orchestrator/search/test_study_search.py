@@ -94,7 +94,7 @@ def test_of_two_who_decide_at_once_one_decides(toy: Toy) -> None:
     assert steps(first) == 1
     assert not second.step(), "it reads what the first one has decided, and there is nothing left to decide"
     assert len(second.decisions.records) == 2
-    assert [one.trial for one in second.history()] == [0, 1]
+    assert [one.number for one in second.history()] == [0, 1]
 
 
 def test_a_decision_of_a_killed_process_is_carried_out_by_the_next(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +150,7 @@ def test_cancel_ends_a_search_and_resume_goes_on(toy: Toy) -> None:
     [
         ("search.metric=null", "search.metric: is missing"),
         ("search.space={z: [1, 2]}", "z"),
-        ("search.over=[fold]", "search.over: fold: no such axis"),
+        ("+search.over=[fold]", "search.over: fold: no such axis"),
         ("--pilot=1", "--pilot: a search chooses its jobs itself"),
     ],
 )
