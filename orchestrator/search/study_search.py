@@ -66,6 +66,8 @@ class StudySearch:
 
     def pause_after(self, job: str) -> int | None:
         """The epochs after which a job is to be paused; None if it trains to its end."""
+        if self.ledger.record_of(job).trains_to_end:
+            return None
         found = [epochs for jobs, epochs in self._targets() if job in jobs]
         return None if not found or None in found else max(epochs for epochs in found if epochs is not None)
 
