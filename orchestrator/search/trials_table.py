@@ -20,8 +20,11 @@ def trials_frame(settings: SearchSettings, history: Sequence[Trial]) -> pd.DataF
     import pandas as pd
 
     columns, rows = trials_table(settings, history)
+    frame = pd.DataFrame([[row[name] for name in columns] for row in rows], columns=list(columns), dtype=object)
     # Whole numbers stay whole numbers where some are missing.
-    return pd.DataFrame([[row[name] for name in columns] for row in rows], columns=list(columns), dtype=object)
+    counts = dict.fromkeys(("trial", "rung", "epochs"), "Int64")
+    values = dict.fromkeys((name for name in columns if name.split("_")[0] == "value"), "float64")
+    return frame.astype({**counts, **values}).infer_objects()
 
 
 def trials_table(settings: SearchSettings, history: Sequence[Trial]) -> tuple[tuple[str, ...], list[dict[str, Any]]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from seedfold.jobs.description import SHORT_ID_LENGTH, JobDescription
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
+from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.dead_workers import DeadWorker, find_dead_workers
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
@@ -150,11 +151,16 @@ class Overview:
         return self._selected_views(self.jobs_at_addresses().values(), selection)
 
     def jobs_by_address(self) -> dict[Address, JobDescription]:
-        """The current jobs by address, with one more axis for each other key in which jobs of a stage differ."""
+        """The current jobs by address, with one more axis for each other key in which jobs of a stage differ.
+
+        Those that a search has paused are left out: no result of them is missing.
+        """
         from seedfold.jobs.identity import Identity
         from seedfold.jobs.varying_keys import with_unnamed_axes
 
         current = self.jobs_at_addresses()
+        if SEARCH in self.settings:
+            current = {place: job for place, job in current.items() if self.states.of(job.id).state != "paused"}
         identity = Identity.from_config(self.settings.get("identity"))
         return dict(zip(current, with_unnamed_axes(list(current.values()), identity), strict=True))
 

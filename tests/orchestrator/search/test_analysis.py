@@ -137,6 +137,10 @@ def test_the_table_has_a_column_for_each_searched_key() -> None:
         },
         {"trial": 1, "state": "done", "value": 0.7, "rung": None, "epochs": 9, "lr": 0.01, "width": 16, "drop": None},
     ]
+    frame = trials_frame(settings_of(), [done(1, 0.7), Trial(0, {"lr": 0.1, "width": 16})])
+    assert [str(frame[name].dtype) for name in ("trial", "value", "rung", "lr")] == [
+        *("Int64", "float64", "Int64", "float64")
+    ]
     assert trials_frame(settings_of(), []).columns.tolist() == list(columns)
     several = settings_of(metric=["accuracy", "time"])
     assert trials_table(several, [done(0, 0.7, 3.0)])[0][2:4] == ("value_accuracy", "value_time")
