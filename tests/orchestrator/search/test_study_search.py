@@ -126,6 +126,15 @@ def test_a_failed_trial_is_told_and_blocks_nothing(toy: Toy) -> None:
     assert search_of(toy)["failed"] == 1
 
 
+def test_a_metric_that_no_job_has_is_named(toy: Toy) -> None:
+    launch(toy, "search.metric=val/accuracy")
+    end_jobs(toy, "paused", 0)
+    search = open_search(toy)
+    steps(search)
+    assert [trial.state for trial in search.history()] == ["failed", "running", "running"]
+    assert "no job of the trial has a metric val/accuracy; metrics: val/score" in toy.output_of("status", "hunt")
+
+
 def test_a_search_whose_files_have_changed_does_not_go_on(toy: Toy) -> None:
     launch(toy)
     add_hunt(toy, epochs="epochs: 27")
