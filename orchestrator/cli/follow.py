@@ -28,7 +28,7 @@ from seedfold.orchestrator.cli.console import (
 )
 from seedfold.orchestrator.cli.headline import print_headline
 from seedfold.orchestrator.cli.live_terminal import LiveTerminal
-from seedfold.orchestrator.cli.status import failure_lines, progress_of_views
+from seedfold.orchestrator.cli.status import failure_lines, progress_of_views, search_lines_of
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.dispatch.wait import JobWatcher, Progress, stop_workers
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
@@ -154,8 +154,11 @@ def print_outcome(root: Root, launched: LaunchResult, progress: Progress, second
             )
         )
     elif not held:
-        print_text(f"seedfold results {study}  ·  seedfold report {study}")
-    if sys.stdout.isatty():
+        table = f"{study} trials" if launched.is_search else study
+        print_text(f"seedfold results {table}  ·  seedfold report {study}")
+    if launched.is_search:
+        print_lines(search_lines_of(overview))
+    elif sys.stdout.isatty():
         print_headline(overview)
     if interrupted:
         return _INTERRUPTED_EXIT_CODE

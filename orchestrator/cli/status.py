@@ -144,7 +144,7 @@ def searches(overview: Overview) -> bool:
     return SEARCH in overview.settings
 
 
-def _search_lines(overview: Overview) -> list[StyledLine]:
+def search_lines_of(overview: Overview) -> list[StyledLine]:
     """What the search of a study has found so far; nothing for a study without one."""
     if not searches(overview):
         return []
@@ -190,7 +190,7 @@ def status_lines(
         lines = progress_of_views(overview, views, queue_view)
     else:
         counts = status_to_json(overview.folder.name, views)
-        lines = [title_line(counts), *_stage_table(counts), *_search_lines(overview)]
+        lines = [title_line(counts), *_stage_table(counts), *search_lines_of(overview)]
     nothing_left = make_lines(*nothing_to_do_lines(views))
     notes = make_lines(*status_notes(overview, views), *queue_view.lines(), style="yellow")
     lines += [*failure_lines(views), *nothing_left, *notes]
@@ -204,7 +204,7 @@ def progress_of_views(
     counts = status_to_json(overview.folder.name, views)
     progress = StudyProgress.find(views, queue_view.seconds_to_first_start() if queue_view else None)
     axes = varying_axes(overview.jobs_at_addresses().values())
-    return [title_line(counts), *_search_lines(overview), *progress_lines(counts, progress, axes)]
+    return [title_line(counts), *search_lines_of(overview), *progress_lines(counts, progress, axes)]
 
 
 def title_line(counts: Mapping[str, Any]) -> StyledLine:

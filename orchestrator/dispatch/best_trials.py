@@ -93,8 +93,11 @@ def _let_go_on(plan: Plan) -> bool:
     paused = [one.job.id for one in plan.jobs if one.state == "paused"]
     given_up = [one.job.id for one in plan.jobs if one.state == "cancelled" and one.job_state.reason == PRUNED]
     record_resumed(plan.folder, plan.ledger, given_up)
-    if paused:
+    # Those that a worker of the search runs now, or will run, have to go on as well.
+    of_search = [one.job.id for one in plan.jobs if one.job.id in plan.ledger.plans.trial_jobs and one.state != "done"]
+    if of_search:
         writer = EventWriter(plan.folder.events_folder)
-        writer.append("promoted", jobs={job: plan.ledger.record_of(job).latest_attempt for job in paused})
+        attempts = {job: plan.ledger.record_of(job).latest_attempt for job in of_search}
+        writer.append("promoted", jobs=attempts, to_end=True)
         writer.close()
     return bool(paused or given_up)

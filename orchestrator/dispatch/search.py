@@ -42,7 +42,23 @@ def search_settings(plan: Plan) -> SearchSettings:
     if len(stages) > 1:
         names = ", ".join(stage.name for stage in stages)
         raise UsageError(f"search: the study has several stages ({names}), and only studies of one can be searched")
-    return SearchSettings.parse(plan.study.settings[SEARCH]).with_axes(stages[0].axes)
+    settings = SearchSettings.parse(plan.study.settings[SEARCH]).with_axes(stages[0].axes)
+    _refuse_other_length(plan, settings)
+    return settings
+
+
+def _refuse_other_length(plan: Plan, settings: SearchSettings) -> None:
+    """Raise UsageError if the last rung is not the whole training: the schedule is that of the whole training."""
+    halving = settings.halving
+    if halving is None or halving.resource != "epochs" or "trainer.max_epochs" in settings.space:
+        return
+    for job in plan.descriptions:
+        epochs = (job.config.get("trainer") or {}).get("max_epochs")
+        if isinstance(epochs, int) and epochs != halving.max:
+            raise UsageError(
+                f"search.halving.max: {halving.max}, but trainer.max_epochs is {epochs}; give both the same number of"
+                " epochs"
+            )
 
 
 def launch_search(plan: Plan, overrides: Sequence[str], config_dirs: Sequence[Path]) -> LaunchResult:

@@ -75,7 +75,9 @@ class JobWatcher:
 
     def _waits_for(self) -> str:
         texts = (
-            read_wait(one.folder) for one in self.ledger.live_submissions if not self._job_ids.isdisjoint(one.jobs)
+            read_wait(one.folder)
+            for one in self.ledger.live_submissions
+            if self._is_search or not self._job_ids.isdisjoint(one.jobs)
         )
         return next(filter(None, texts), "")
 

@@ -37,6 +37,8 @@ class JobRecord:
     resumed_at: float = -inf
     resumed_after_attempt: int = -1
     promoted_after_attempt: int = -1
+    trains_to_end: bool = False
+    """Whether a person has had the job trained to its end, whatever its search wants."""
     held_event: Event | None = None
     released_at: float = -inf
 
@@ -51,6 +53,7 @@ class JobRecord:
             self.resumed_after_attempt = max(self.resumed_after_attempt, attempt)
         elif kind == "promoted":
             self.promoted_after_attempt = max(self.promoted_after_attempt, attempt)
+            self.trains_to_end = self.trains_to_end or bool(event.get("to_end"))
         elif kind == "held":
             if self.held_event is None or event["t"] > self.held_event["t"]:
                 self.held_event = event

@@ -31,13 +31,14 @@ class Told:
     """A result that became known: of a trial that is ``done``, ``paused`` or ``failed``.
 
     ``epochs`` is how many epochs it was trained, 0 for a training without epochs. ``values`` has a number for each
-    metric, and none for a trial that failed.
+    metric, and none for a trial that failed, for a ``reason`` if that is none of its jobs'.
     """
 
     trial: int
     state: str
     epochs: int = 0
     values: tuple[float, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from seedfold.orchestrator.search.trial_results import OpenTrial, ended_trials, 
 from seedfold.orchestrator.search.warm_start import read_warm_trials
 from seedfold.orchestrator.settings.search import SearchSettings
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobStates
+from seedfold.orchestrator.state.learned_resources import UsageHistory
 
 _PLANNING_S = 5.0
 """So long after a decision its own process is believed to be writing the plan of its jobs."""
@@ -66,6 +67,8 @@ class StudySearch:
 
     def pause_after(self, job: str) -> int | None:
         """The epochs after which a job is to be paused; None if it trains to its end."""
+        if self.ledger.record_of(job).trains_to_end:
+            return None
         found = [epochs for jobs, epochs in self._targets() if job in jobs]
         return None if not found or None in found else max(epochs for epochs in found if epochs is not None)
 
@@ -82,6 +85,12 @@ class StudySearch:
             self._warm = read_warm_trials(self.states, self.settings) if self.settings.warm_start else []
         told = self._told.after(self.decisions.records)
         return [*self._warm, *told.history(new_results, self._values_of_running())]
+
+    def failure_reasons(self) -> list[str]:
+        """Why trials failed that have no failed job: each reason once, in the order in which they became known."""
+        told = [one for decision in self.decisions.records for one in decision.told]
+        reasons = [decision.reason for decision in self.decisions.records]
+        return list(dict.fromkeys(filter(None, [*reasons, *(one.reason for one in [*told, *self._new_results()])])))
 
     def _new_results(self) -> list[Told]:
         """The results that came after the last decision, in their order."""
@@ -170,11 +179,14 @@ class StudySearch:
         if decision.kind != "start":
             return (), ""
         try:
-            return self._jobs.compose(decision.params, decision.trial), ""
+            jobs = self._jobs.compose(decision.params, decision.trial)
         except ChangedStudyError:
             raise
         except UsageError as error:
             return (), str(error)
+        if any(job.resources.auto for job in jobs):
+            jobs = UsageHistory(self.states).with_learned_resources(jobs)
+        return jobs, ""
 
     def carry_out(self, composed: Mapping[int, Sequence[JobDescription]] | None = None) -> None:
         """Do what decisions ask for, as far as it has not been done; ``composed`` has jobs that are known already."""
@@ -236,6 +248,7 @@ class _ToldTrials:
         self._read = 0
         self._count = 0
         self._trials: dict[int, Trial] = {}
+        self._hopeless: set[int] = set()
         self.jobs_of: dict[int, tuple[str, ...]] = {}
         self.last_decisions: dict[int, RecordedDecision] = {}
         """The decision of each trial that says how long it trains."""
@@ -243,6 +256,8 @@ class _ToldTrials:
     def after(self, records: Sequence[RecordedDecision]) -> _ToldTrials:
         for decision in records[self._read :]:
             for told in decision.told:
+                if told.reason:
+                    self._hopeless.add(told.trial)
                 self._trials[told.trial], self._count = _with_result(self._trials, told, self._count), self._count + 1
             self._add(decision)
         self._read = len(records)
@@ -271,7 +286,7 @@ class _ToldTrials:
         return [
             OpenTrial(number, self.jobs_of[number], self.last_decisions[number].epochs, trial.state)
             for number, trial in self._trials.items()
-            if trial.state in {"running", "failed"} and self.jobs_of[number]
+            if trial.state in {"running", "failed"} and self.jobs_of[number] and number not in self._hopeless
         ]
 
     def history(

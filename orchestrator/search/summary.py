@@ -11,6 +11,7 @@ from seedfold.orchestrator.search.analysis import asked_trials, best_trial
 from seedfold.orchestrator.search.history import TrialState
 from seedfold.orchestrator.search.study_search import StudySearch
 
+_MOST_REASONS = 3
 _STATES: tuple[TrialState, ...] = ("running", "done", "paused", "pruned", "failed")
 
 
@@ -27,6 +28,7 @@ def search_lines(search: StudySearch) -> list[str]:
         params = " ".join(f"{key}={_short(value)}" for key, value in best.params.items())
         after = f" after {count_noun(best.epochs, 'epoch')}" if best.epochs and best.state != "done" else ""
         lines.append(f"  best: trial {best.number}, {values}{after}: {params}")
+    lines += [f"  {reason}" for reason in search.failure_reasons()[:_MOST_REASONS]]
     is_unfinished = counts["running"] or counts["paused"] or len(asked) < settings.trials
     if is_unfinished and not search.ledger.live_submissions and not search.is_budget_used():
         study = search.ledger.study

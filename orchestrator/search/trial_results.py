@@ -6,10 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from seedfold.orchestrator.ledger.search_decisions import Told
-from seedfold.orchestrator.search.trial_values import epochs_of_job, mean_values, rows_of_running, values_of_job
+from seedfold.orchestrator.search.trial_values import (
+    MetricValues,
+    epochs_of_job,
+    mean_values,
+    rows_of_running,
+    values_of_job,
+)
 from seedfold.orchestrator.settings.search import SearchSettings
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobState, JobStates
 from seedfold.results.recording.attempt_file import Attempt
+
+_MOST_NAMES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +50,24 @@ def _ended(
         return None if trial.state == "failed" else (_last_event(found), Told(trial.number, "failed"))
     if not all(_has_arrived(one, trial.epochs) for one in found.values()):
         return None
-    values = mean_values([values_of_job(job, one) for job, one in found.items()], settings.metrics)
+    known = [values_of_job(job, one) for job, one in found.items()]
+    values = mean_values(known, settings.metrics)
     if values is None:
-        return None if trial.state == "failed" else (_last_event(found), Told(trial.number, "failed"))
+        told = Told(trial.number, "failed", reason=_missing_text(settings, known))
+        return None if trial.state == "failed" else (_last_event(found), told)
     state = "paused" if any(one.state == "paused" for one in found.values()) else "done"
     epochs = max(epochs_of_job(job, one) for job, one in found.items())
     if state == "done" and settings.halving is not None:
         # Whether it told its epochs, or stopped early: it is the end of the last rung.
         epochs = max(epochs, settings.halving.max)
-    if state == "done" and settings.halving is not None:
-        # Whether it told its epochs, or stopped early: it is the end of the last rung.
-        epochs = max(epochs, settings.halving.max)
     return _last_event(found), Told(trial.number, state, epochs, values)
+
+
+def _missing_text(settings: SearchSettings, known: Sequence[MetricValues]) -> str:
+    """Why a trial has no value although its jobs have results."""
+    names = ", ".join(list(dict.fromkeys(name for values in known for name in values))[:_MOST_NAMES]) or "none"
+    wanted = f"metric {' or '.join(settings.metrics)}" if settings.metrics else "number that it returned"
+    return f"no job of the trial has a {wanted}; metrics: {names}"
 
 
 def _has_failed(job: str, job_state: JobState, states: JobStates, is_cancelled: bool) -> bool:

@@ -33,7 +33,6 @@ from seedfold.orchestrator.ledger.search_decisions import PRUNED, SEARCH_JOB
 from seedfold.orchestrator.ledger.submissions import PAUSE_AFTER
 from seedfold.orchestrator.search.analysis import best_trial
 from seedfold.orchestrator.search.study_search import StudySearch
-from seedfold.orchestrator.search.summary import search_lines
 from seedfold.orchestrator.search.trial_jobs import TrialJobs
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.search import SearchSettings
@@ -177,7 +176,6 @@ class _ProgramSearch:
         launched = LaunchResult(self.folder, jobs, (), (), is_search=True)
         progress = JobWatcher(self.request.root, self.folder, jobs).poll()
         code = print_outcome(self.request.root, launched, progress, seconds, interrupted)
-        print_text(*search_lines(self.search))
         self._save_best()
         return code
 

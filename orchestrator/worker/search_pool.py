@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
+from seedfold.orchestrator.ledger.claims import has_live_claim
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
 from seedfold.orchestrator.ledger.submissions import Submission
@@ -70,8 +71,7 @@ class SearchPool:
 
         Nothing is while there is a job that this worker may start.
         """
-        states = self._search.states
-        if any(job not in running and states.of(job).state == "submitted" for job in queue):
+        if any(job not in running and self._may_start(job) for job in queue):
             return False
         try:
             decided = self._search.step()
@@ -83,6 +83,10 @@ class SearchPool:
         if decided:
             self.fill(queue, running)
         return decided
+
+    def _may_start(self, job: str) -> bool:
+        """Whether a queued job waits for a worker, and none has begun it since the ledger was read."""
+        return self._search.states.of(job).state == "submitted" and not has_live_claim(self._search.ledger.study, job)
 
     def _tell(self, trouble: str) -> None:
         """Say once why the search does not go on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 from searchtoy import add_hunt, decision_files, search_of, trained_epochs
 from toyproject import Toy, make_toy, wait_until
 
+from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.search.study_search import StudySearch
+from seedfold.orchestrator.search.warm_start import read_warm_trials
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.state.job_states import JobStates
 
@@ -22,7 +25,8 @@ from seedfold.orchestrator.state.job_states import JobStates
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     """The project with a search, whose workers are not started: the test does what they would do."""
-    monkeypatch.setattr("seedfold.orchestrator.dispatch.search.start_worker", lambda submission: None)
+    for module in ("search", "submit"):
+        monkeypatch.setattr(f"seedfold.orchestrator.dispatch.{module}.start_worker", lambda submission: None)
     toy = make_toy(tmp_path / "project")
     add_hunt(toy)
     return toy
@@ -122,6 +126,15 @@ def test_a_failed_trial_is_told_and_blocks_nothing(toy: Toy) -> None:
     assert search_of(toy)["failed"] == 1
 
 
+def test_a_metric_that_no_job_has_is_named(toy: Toy) -> None:
+    launch(toy, "search.metric=val/accuracy")
+    end_jobs(toy, "paused", 0)
+    search = open_search(toy)
+    steps(search)
+    assert [trial.state for trial in search.history()] == ["failed", "running", "running"]
+    assert "no job of the trial has a metric val/accuracy; metrics: val/score" in toy.output_of("status", "hunt")
+
+
 def test_a_search_whose_files_have_changed_does_not_go_on(toy: Toy) -> None:
     launch(toy)
     add_hunt(toy, epochs="epochs: 27")
@@ -143,6 +156,38 @@ def test_cancel_ends_a_search_and_resume_goes_on(toy: Toy) -> None:
     assert not again.is_over()
     assert [trial.state for trial in again.history()] == ["running", "running"]
     assert toy.states("hunt").keys() <= {"submitted", "waiting"}
+
+
+def test_the_best_trial_is_trained_to_its_end_with_more_seeds(toy: Toy) -> None:
+    launch(toy)
+    steps(open_search(toy))
+    end_jobs(toy, "paused", 0, 0.2)
+    end_jobs(toy, "paused", 1, 0.9)
+    ended = toy.run_in_process("launch", "hunt", "--best", "1", "seed=0,1", "--detach")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    # A worker of the search is alive, and takes the job that it had paused.
+    assert "hunt: 2 jobs, started 1" in ended.stdout
+    search = open_search(toy)
+    x = search.decisions.records[1].params["x"]
+    jobs = [job for job in search.ledger.plans.current_jobs.values() if job.axes["x"] == x]
+    assert sorted(job.axes["seed"] for job in jobs) == [0, 1]
+    assert {search.states.of(job.id).state for job in jobs} == {"submitted"}
+    assert [search.pause_after(job.id) for job in jobs] == [None, None]
+    last = max(search.ledger.live_submissions, key=lambda one: one.created)
+    assert list(last.jobs) == [job.id for job in jobs if job.axes["seed"] == 1]
+    assert search_of(toy)["trials"] == 2
+    refused = toy.run_in_process("launch", "--best", "1", "seed=0,1")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "--best: name the study of the search" in refused.stderr
+
+
+def test_a_search_begins_with_what_another_study_has_found(toy: Toy) -> None:
+    launch(toy)
+    end_jobs(toy, "paused", 0, 0.2)
+    search = open_search(toy)
+    with pytest.raises(UsageError, match="no study 'elsewhere'"):
+        read_warm_trials(search.states, replace(search.settings, warm_start=("elsewhere",)))
+    assert read_warm_trials(search.states, replace(search.settings, warm_start=("hunt",))) == []
 
 
 @pytest.mark.parametrize(
