@@ -211,7 +211,9 @@ class StudySearch:
             self._record("cancelled", [job for job in jobs if self._is_open(job)], reason=PRUNED)
         else:
             failed = [job for job in jobs if self.states.of(job).state == "failed" and not self._is_open(job)]
-            self._record("resumed", failed if self._is_last(decision) else [])
+            # Once: they may have failed again since.
+            waiting = [job for job in failed if self.ledger.record_of(job).resumed_at < decision.time]
+            self._record("resumed", waiting if self._is_last(decision) else [])
 
     def _plan(self, decision: RecordedDecision, jobs: Sequence[JobDescription]) -> None:
         header = self.ledger.plans.header

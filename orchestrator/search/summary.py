@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from seedfold.jobs.errors import count_noun
+from seedfold.orchestrator.ledger.copy_origin import is_copy
 from seedfold.orchestrator.ledger.search_launch import has_launch
 from seedfold.orchestrator.search.analysis import asked_trials, best_trial
-from seedfold.orchestrator.search.history import TrialState
+from seedfold.orchestrator.search.history import Trial, TrialState
 from seedfold.orchestrator.search.study_search import StudySearch
 
 _MOST_REASONS = 3
@@ -29,12 +31,18 @@ def search_lines(search: StudySearch) -> list[str]:
         after = f" after {count_noun(best.epochs, 'epoch')}" if best.epochs and best.state != "done" else ""
         lines.append(f"  best: trial {best.number}, {values}{after}: {params}")
     lines += [f"  {reason}" for reason in search.failure_reasons()[:_MOST_REASONS]]
-    is_unfinished = counts["running"] or counts["paused"] or len(asked) < settings.trials
-    if is_unfinished and not search.ledger.live_submissions and not search.is_budget_used():
-        study = search.ledger.study
-        command = f"seedfold resume {study.name}" if has_launch(study) else "the same command again"
-        lines.append(f"  nothing works on it; to go on: {command}")
+    lines += [f"  {line}" for line in (_way_on(search, asked),) if line]
     return lines
+
+
+def _way_on(search: StudySearch, asked: Sequence[Trial]) -> str:
+    """How a search goes on that nobody works on; empty if it has ended, or if somebody does."""
+    study = search.ledger.study
+    may_go_on = any(trial.state in ("running", "paused") for trial in asked) or len(asked) < search.settings.trials
+    if search.ledger.live_submissions or not may_go_on or is_copy(study) or search.is_budget_used():
+        return ""
+    command = f"seedfold resume {study.name}" if has_launch(study) else "the same command again"
+    return f"{'it was cancelled' if search.is_cancelled else 'nothing works on it'}; to go on: {command}"
 
 
 def _short(value: Any) -> str:

@@ -16,6 +16,7 @@ from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.ledger import Ledger
+from seedfold.orchestrator.ledger.search_decisions import PRUNED, pruned_jobs
 from seedfold.orchestrator.search.study_search import StudySearch
 from seedfold.orchestrator.search.warm_start import read_warm_trials
 from seedfold.orchestrator.settings.failures import RetryPolicies
@@ -124,6 +125,44 @@ def test_a_failed_trial_is_told_and_blocks_nothing(toy: Toy) -> None:
     assert steps(search) == 2
     assert [trial.state for trial in search.history()] == ["failed", "running", "running"]
     assert search_of(toy)["failed"] == 1
+
+
+def test_a_failed_trial_may_be_tried_again(toy: Toy) -> None:
+    launch(toy, "+search.failed=retry", "search.parallel=1")
+    end_jobs(toy, "failed", 0)
+    search = open_search(toy)
+    assert steps(search) == 1
+    assert [(one.kind, one.trial) for one in search.decisions.records] == [("start", 0), ("retry", 0)]
+    assert toy.states("hunt") == {"submitted": 1}
+    end_jobs(toy, "failed", 0)
+    assert steps(search) == 1, "once"
+    assert [trial.state for trial in search.history()] == ["failed", "running"]
+
+
+def test_what_a_search_gives_up_is_stopped_and_not_resumed(toy: Toy) -> None:
+    launch(toy)
+    search = open_search(toy)
+    first = search.decisions.records[0]
+    assert search.decisions.append(replace(first, kind="prune", told=(), jobs=()))
+    search.carry_out()
+    assert toy.states("hunt") == {"cancelled": 1}
+    toy.output_of("resume", "hunt", "--detach")
+    states = open_search(toy).states
+    assert [states.of(job).reason for job in first.jobs] == [PRUNED]
+    assert pruned_jobs(toy.study("hunt")) == set(first.jobs)
+
+
+def test_nothing_begins_when_the_budget_is_used_up(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    launch(toy, "+search.budget={wall_time: 1h}")
+    search = open_search(toy)
+    assert not search.is_budget_used()
+    monkeypatch.setattr("seedfold.orchestrator.search.study_search.time.time", lambda: 1e12)
+    assert search.is_budget_used()
+    assert not search.step()
+    assert not search.is_over(), "the first trial still runs"
+    end_jobs(toy, "paused", 0)
+    search.states.refresh()
+    assert search.is_over()
 
 
 def test_a_metric_that_no_job_has_is_named(toy: Toy) -> None:
