@@ -82,7 +82,7 @@ def _make_plan(root: Root, ledger: Ledger, search: object, trial: Trial, overrid
 
     launch = SearchLaunch.read(ledger.study)
     points = [*launch.overrides, *trial_overrides(trial.params), *overrides]
-    study = load_study(points, config_dirs=[Path(one) for one in launch.config_dirs], folder=Path(launch.folder))
+    study = load_study(points, config_dirs=launch.config_folders(ledger.study), folder=Path(launch.folder))
     # The study goes on to be one that searches.
     named = replace(study, name=ledger.study.name, settings={**study.settings, SEARCH: search})
     return Plan(root, named)

@@ -88,7 +88,7 @@ def launch(
         _refuse_for_search(option for option, value in given.items() if value)
         from seedfold.orchestrator.dispatch.search import launch_search
 
-        return launch_search(plan, overrides, config_dirs)
+        return launch_search(plan, overrides, config_dirs, replace=replace)
     if pilot is not None and rerun is not None:
         raise UsageError("--pilot: holds jobs that have not begun; launch with --rerun in a second command")
     if selection is not None:

@@ -6,12 +6,12 @@ tasks as jobs may run at a time. Each takes any open job of the search, and deci
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seedfold.jobs.errors import UsageError
+from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.code.snapshots import take_snapshot
 from seedfold.orchestrator.dispatch.resumed_jobs import record_resumed
@@ -19,8 +19,9 @@ from seedfold.orchestrator.dispatch.submit import LaunchResult, check_with_sched
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.plans import PlanHeader, write_plan
-from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
-from seedfold.orchestrator.ledger.search_launch import SearchLaunch
+from seedfold.orchestrator.ledger.search_config import keep_config
+from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB, SearchDecisions
+from seedfold.orchestrator.ledger.search_launch import SearchLaunch, has_launch
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.ledger.turns import next_turn, take_turn
 from seedfold.orchestrator.schedulers.local import start_worker
@@ -61,8 +62,13 @@ def _refuse_other_length(plan: Plan, settings: SearchSettings) -> None:
             )
 
 
-def launch_search(plan: Plan, overrides: Sequence[str], config_dirs: Sequence[Path]) -> LaunchResult:
-    """Start the search of a study, or let it go on with the settings that it has now. Raises UsageError."""
+def launch_search(
+    plan: Plan, overrides: Sequence[str], config_dirs: Sequence[Path], replace: bool = False
+) -> LaunchResult:
+    """Start the search of a study, or let it go on with the settings that it has now.
+
+    Raises UsageError, unless ``replace``, if trials would now be other jobs than those that it has.
+    """
     search_settings(plan)
     root, folder = plan.root, plan.folder
     check_with_scheduler(folder, plan.jobs, plan.study.settings)
@@ -70,11 +76,13 @@ def launch_search(plan: Plan, overrides: Sequence[str], config_dirs: Sequence[Pa
     has_snapshot = ClusterSettings.parse(plan.study.settings["cluster"]).snapshot
     launch = SearchLaunch(
         overrides=(*site_overrides(overrides), *overrides),
-        config_dirs=tuple(str(path.absolute()) for path in config_dirs),
+        config_dirs=keep_config(folder, config_dirs),
         folder=str(Path.cwd()),
-        digest=digest_of([replace(job, study=folder.name) for job in plan.descriptions]),
+        digest=digest_of([dataclasses.replace(job, study=folder.name) for job in plan.descriptions]),
         snapshot=take_snapshot(folder, plan.descriptions, Path.cwd()) if has_snapshot else None,
     )
+    if not replace:
+        _refuse_change(plan, launch)
     _compose_first(plan, launch)
     launch.write(folder)
     header = PlanHeader.create(overrides, config_dirs, plan.study.settings, Path.cwd())
@@ -88,11 +96,21 @@ def launch_search(plan: Plan, overrides: Sequence[str], config_dirs: Sequence[Pa
     return go_on(root, folder)
 
 
+def _refuse_change(plan: Plan, launch: SearchLaunch) -> None:
+    """Raise UsageError if the trials of the last launch would not be comparable with those that come."""
+    trials = len({decision.trial for decision in SearchDecisions(plan.folder).records})
+    if trials and has_launch(plan.folder) and SearchLaunch.read(plan.folder).digest != launch.digest:
+        raise UsageError(
+            f"study {plan.folder.name} has changed since {count_noun(trials, 'trial')} of its search began, so that"
+            " trials would not be comparable; use another name for the study with study=NAME, or --replace to go on"
+        )
+
+
 def _compose_first(plan: Plan, launch: SearchLaunch) -> None:
     """Raise UsageError, before anything is written, if not even the first trial can be composed."""
     first = next_decision(search_settings(plan), ())
     if first is not None:
-        compose_trial(launch, plan.folder.name, first.params)
+        compose_trial(plan.folder, launch, first.params)
 
 
 def go_on(root: Root, study: StudyFolder) -> LaunchResult:

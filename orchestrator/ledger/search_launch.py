@@ -19,7 +19,8 @@ _REMEDY = "launch the search again"
 class SearchLaunch:
     """The overrides and configuration folders of a launch, the folder in which it was made, and its snapshot of code.
 
-    ``digest`` is that of the study without any trial: it shows whether the study's files have changed since.
+    ``config_dirs`` are copies, and their places inside the study's folder. ``digest`` is that of the study without any
+    trial: it shows whether the files of Seedfold itself have changed since.
     """
 
     overrides: tuple[str, ...]
@@ -31,6 +32,10 @@ class SearchLaunch:
     def write(self, study: StudyFolder) -> None:
         """Write it in place of that of the launch before."""
         write_atomically(_file(study), [json.dumps(asdict(self), indent=1)])
+
+    def config_folders(self, study: StudyFolder) -> list[Path]:
+        """The configuration folders."""
+        return [study.path / place for place in self.config_dirs]
 
     @classmethod
     def read(cls, study: StudyFolder) -> SearchLaunch:

@@ -29,14 +29,14 @@ def trial_overrides(params: Mapping[str, Any]) -> list[str]:
     return [group_override("", f"matrix.{key}", [value]) for key, value in params.items()]
 
 
-def compose_trial(launch: SearchLaunch, name: str, params: Mapping[str, Any]) -> list[JobDescription]:
-    """Return the jobs of a trial of the study ``name``. Raises UsageError for a point that is not valid."""
+def compose_trial(folder: StudyFolder, launch: SearchLaunch, params: Mapping[str, Any]) -> list[JobDescription]:
+    """Return the jobs of a trial of the study in ``folder``. Raises UsageError for a point that is not valid."""
     from seedfold.jobs.study import load_study
 
-    dirs = [Path(folder) for folder in launch.config_dirs]
-    study = load_study([*launch.overrides, *trial_overrides(params)], config_dirs=dirs, folder=Path(launch.folder))
+    overrides, dirs = [*launch.overrides, *trial_overrides(params)], launch.config_folders(folder)
+    study = load_study(overrides, config_dirs=dirs, folder=Path(launch.folder))
     # A study may have been renamed since.
-    return [replace(job, study=name) for job in study.jobs()]
+    return [replace(job, study=folder.name) for job in study.jobs()]
 
 
 class TrialJobs:
@@ -49,19 +49,17 @@ class TrialJobs:
     def compose(self, params: Mapping[str, Any], number: int) -> list[JobDescription]:
         """Return the jobs of a trial, which has this ``number``.
 
-        Raises UsageError if the study's files have changed, or the point is not valid.
-
-        A change of the files raises `ChangedStudyError`.
+        Raises ChangedStudyError if the study would be another one today, and UsageError if the point is not valid.
         """
         launch = SearchLaunch.read(self._study)
         if launch != self._checked:
-            if digest_of(compose_trial(launch, self._study.name, {})) != launch.digest:
+            if digest_of(compose_trial(self._study, launch, {})) != launch.digest:
                 raise ChangedStudyError(
-                    f"study {self._study.name}: its files have changed since it was launched, so that its trials would"
-                    " not be comparable; nothing is added to the search until you undo that, or launch it again"
+                    f"study {self._study.name}: what Seedfold itself configures has changed since it was launched, so"
+                    " that its trials would not be comparable; launch it again"
                 )
             self._checked = launch
-        return compose_trial(launch, self._study.name, params)
+        return compose_trial(self._study, launch, params)
 
     def plan(self, header: PlanHeader, decision: RecordedDecision, jobs: Sequence[JobDescription]) -> None:
         """Write the plan of a trial that begins, unless it is there already."""
@@ -70,7 +68,7 @@ class TrialJobs:
 
 
 class ChangedStudyError(UsageError):
-    """The files of a study have changed since its search was launched."""
+    """A study is not composed any more as when its search was launched."""
 
 
 def decision_time() -> float:

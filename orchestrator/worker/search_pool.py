@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.errors import UsageError
+from seedfold.jobs.errors import SeedfoldError
 from seedfold.orchestrator.ledger.claims import has_live_claim
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
@@ -48,8 +48,11 @@ class SearchPool:
 
     def fill(self, queue: JobQueue, running: Collection[str]) -> None:
         """Add the open jobs to the queue that are not in it, those that others have planned included."""
-        self._search.refresh()
-        self._search.carry_out()
+        try:
+            self._search.refresh()
+            self._search.carry_out()
+        except SeedfoldError as error:
+            self._tell(str(error))
         for job in self._open_jobs():
             if job.id not in queue and job.id not in running:
                 queue.add(job)
@@ -77,7 +80,7 @@ class SearchPool:
             decided = self._search.step()
             self.may_have_more = decided or not self._search.is_over()
             self._tell("")
-        except UsageError as error:
+        except SeedfoldError as error:
             self._tell(str(error))
             decided, self.may_have_more = False, bool(self._search.open_jobs())
         if decided:
