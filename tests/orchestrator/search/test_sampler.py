@@ -162,7 +162,7 @@ def test_a_space_whose_points_can_be_listed_is_used_up() -> None:
 
 @pytest.mark.parametrize("sampler", ["random", "grid"])
 def test_conditions_that_leave_no_point_are_refused(sampler: str) -> None:
-    with pytest.raises(UsageError, match="search.only: leaves no point of the space"):
+    with pytest.raises(UsageError, match=r"search\.only: leaves no point of the space"):
         next_params(settings_of(sampler, {"a": [1, 2], "b": [1, 2]}, only=["a>2"]), ())
 
 
