@@ -23,7 +23,7 @@ from benchmarks._searches import (
 )
 
 QUICK = Size(trials=4, slots=2, shortest_s=0.02, epochs=3)
-FULL = Size(trials=40, slots=4, shortest_s=0.2)
+FULL = Size(trials=24, slots=4, shortest_s=0.5)
 GOOD_SCORE = 0.96
 """The best point reaches 0.967 after nine epochs. Searches with other random numbers take other times to it."""
 
