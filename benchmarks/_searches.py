@@ -131,9 +131,13 @@ class Outcome:
 
     @property
     def idle_percent(self) -> float:
-        """The share of the places that trained nothing, until no new training could begin for want of trials."""
-        begin, end = min(one["begin"] for one in self.epochs), self._last_begin()
-        busy = sum(max(0.0, min(one["end"], end) - one["begin"]) for one in self.epochs)
+        """The share of the places that trained nothing while there were trials for all of them.
+
+        That is from the moment when all places were taken for the first time, until the last trial was begun.
+        """
+        begins = self._begins()
+        begin, end = begins[min(self.slots, len(begins)) - 1], begins[-1]
+        busy = sum(max(0.0, min(one["end"], end) - max(one["begin"], begin)) for one in self.epochs)
         return 100 * (1 - busy / (self.slots * (end - begin)))
 
     def seconds_to(self, score: float) -> float:
@@ -142,12 +146,12 @@ class Outcome:
         begin = min(one["begin"] for one in self.epochs)
         return min(reached) - begin if reached else self.duration_s
 
-    def _last_begin(self) -> float:
-        """When the last trial was begun: what is left then cannot fill all places."""
-        first = {}
-        for one in sorted(self.epochs, key=lambda one: one["begin"]):
-            first.setdefault(one["x"], one["begin"])
-        return max(first.values())
+    def _begins(self) -> list[float]:
+        """When each trial was begun, in order."""
+        first: dict[float, float] = {}
+        for one in self.epochs:
+            first[one["x"]] = min(first.get(one["x"], one["begin"]), one["begin"])
+        return sorted(first.values())
 
 
 def has_modules(*names: str) -> bool:
@@ -173,7 +177,7 @@ def search_with_seedfold(folder: Path, size: Size, halving: bool) -> Outcome:
     (folder / "conf" / "experiment").mkdir(parents=True)
     (folder / "conf" / "experiment" / "search.yaml").write_text("# @package _global_\n" + yaml.safe_dump(study))
     slots = f"cluster.slots={size.slots}"
-    command = [SEEDFOLD, "launch", "--wait", "--config-dir", "conf", "experiment=search", slots]
+    command = [str(SEEDFOLD), "launch", "--wait", "--config-dir", "conf", "experiment=search", slots]
     return _run(folder, size, command)
 
 
@@ -207,7 +211,7 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
         (folder / name).write_text(text)
 
 
-def _run(folder: Path, size: Size, command: Sequence[str | Path]) -> Outcome:
+def _run(folder: Path, size: Size, command: Sequence[str]) -> Outcome:
     """Run a search, without settings of whoever runs it, and read what it trained."""
     paths = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
     environment = {

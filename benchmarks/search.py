@@ -9,9 +9,10 @@ installed are left out.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks._figures import Figure, NotMeasured, main
+from benchmarks._figures import Figure, NotMeasured, Unit, main
 from benchmarks._searches import (
     Outcome,
     Size,
@@ -50,15 +51,20 @@ def whole_trainings(folder: Path, size: Size) -> list[Figure]:
 def halved_trainings(folder: Path, size: Size) -> list[Figure]:
     """Compare searches that train most trials for a short time only."""
     ours = search_with_seedfold(folder / "halving", size, halving=True)
-    theirs: Outcome | None = search_with_ray(folder / "tuned", size) if has_modules("ray") else None
-    peer = "Ray Tune, ASHA" if theirs else ""
-    soon = theirs and theirs.seconds_to(GOOD_SCORE)
+    theirs = search_with_ray(folder / "tuned", size) if has_modules("ray") else None
     return [
-        Figure("halving: idle places", ours.idle_percent, theirs and theirs.idle_percent, peer, "%"),
-        Figure("halving: epochs trained", len(ours.epochs), theirs and len(theirs.epochs), peer, "epochs"),
-        Figure("halving: time to a good score", ours.seconds_to(GOOD_SCORE), soon, peer),
-        Figure(f"halving: {size.trials} trials", ours.duration_s, theirs and theirs.duration_s, peer),
+        _halved("idle places", lambda one: one.idle_percent, ours, theirs, "%"),
+        _halved("epochs trained", lambda one: len(one.epochs), ours, theirs, "epochs"),
+        _halved("time to a good score", lambda one: one.seconds_to(GOOD_SCORE), ours, theirs),
+        _halved(f"{size.trials} trials", lambda one: one.duration_s, ours, theirs),
     ]
+
+
+def _halved(
+    name: str, read: Callable[[Outcome], float], ours: Outcome, theirs: Outcome | None, unit: Unit = "s"
+) -> Figure:
+    peer = (None, "") if theirs is None else (read(theirs), "Ray Tune, ASHA")
+    return Figure(f"halving: {name}", read(ours), *peer, unit)
 
 
 def measure(quick: bool) -> list[Figure]:

@@ -1,11 +1,13 @@
-"""What a search will do, as lines for people: its space, its trials and what they may use."""
+"""A search as lines for people: its space, its trials and what they may use; and how many trials reached its rungs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from seedfold.jobs.errors import count_noun
 from seedfold.jobs.times_text import about_text
+from seedfold.orchestrator.search.analysis import rungs_table
+from seedfold.orchestrator.search.history import Trial
 from seedfold.orchestrator.search.rungs import rung_epochs
 from seedfold.orchestrator.settings.search import SearchSettings
 from seedfold.orchestrator.settings.search_space import Dimension
@@ -24,6 +26,17 @@ def space_lines(settings: SearchSettings) -> Iterator[str]:
         goals = zip(settings.directions, settings.metrics, strict=True)
         yield "  " + ", ".join(f"{direction} {metric}" for direction, metric in goals) + _over_text(settings)
     yield from (f"  {line}" for line in (_training_text(settings), _budget_text(settings)) if line)
+
+
+def reached_text(settings: SearchSettings, history: Sequence[Trial]) -> str:
+    """Return how many trials reached each rung, in one line; empty without halving."""
+    reached: dict[int, int] = {}
+    for row in rungs_table(settings, history):
+        reached[row.epochs] = reached.get(row.epochs, 0) + row.reached
+    if settings.halving is None or not any(reached.values()):
+        return ""
+    parts = [f"{count} of {epochs}" for epochs, count in sorted(reached.items()) if count]
+    return f"trials that reached the end of a rung: {', '.join(parts)} {settings.halving.resource}"
 
 
 def dimension_text(dimension: Dimension) -> str:

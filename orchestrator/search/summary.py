@@ -11,6 +11,7 @@ from seedfold.orchestrator.ledger.copy_origin import is_copy
 from seedfold.orchestrator.ledger.search_launch import has_launch
 from seedfold.orchestrator.search.analysis import asked_trials, best_trial
 from seedfold.orchestrator.search.history import Trial, TrialState
+from seedfold.orchestrator.search.plan_lines import reached_text
 from seedfold.orchestrator.search.study_search import StudySearch
 
 _MOST_REASONS = 3
@@ -30,6 +31,7 @@ def search_lines(search: StudySearch) -> list[str]:
         params = " ".join(f"{key}={_short(value)}" for key, value in best.params.items())
         after = f" after {count_noun(best.epochs, 'epoch')}" if best.epochs and best.state != "done" else ""
         lines.append(f"  best: trial {best.number}, {values}{after}: {params}")
+    lines += [f"  {line}" for line in (reached_text(settings, history),) if line]
     lines += [f"  {reason}" for reason in search.failure_reasons()[:_MOST_REASONS]]
     lines += [f"  {line}" for line in (_way_on(search, asked),) if line]
     return lines

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from seedfold.orchestrator.search.plan_lines import space_lines
+from simulated_search import SimulatedSearch
+
+from seedfold.orchestrator.search.plan_lines import reached_text, space_lines
 from seedfold.orchestrator.settings.search import SearchSettings
 
 
@@ -33,3 +35,19 @@ def test_a_plan_shows_space_and_budget() -> None:
         "  trained to 1, 3, 9, 27 epochs; the best 1 of 3 goes on, in 2 brackets",
         "  ends at the latest with 100 job hours or 12 h after its start",
     ]
+
+
+def test_a_line_says_how_many_trials_reached_which_rung() -> None:
+    given = {
+        "space": {"x": {"uniform": [0, 1]}},
+        "sampler": "random",
+        "trials": 3,
+        "metric": "a",
+        "halving": {"max": 3},
+    }
+    search = SimulatedSearch(SearchSettings.parse(given), lambda params, epochs: params["x"])
+    assert reached_text(search.settings, search.history) == ""
+    search.run()
+    assert reached_text(search.settings, search.history) == (
+        "trials that reached the end of a rung: 3 of 1, 1 of 3 epochs"
+    )
