@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from seedfold.jobs.work import MICRO_BATCH_HALVINGS, ConfigFailure, NonFiniteFailure, RunInterrupted, Work
+from seedfold.results.store.metrics import auroc
 from seedfold.trainers.data.job_data import load_data
 from seedfold.trainers.stages import fit_predict
 
