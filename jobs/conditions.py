@@ -249,7 +249,8 @@ def _parse_term(text: str, start: int) -> tuple[Term, int]:
 
 
 def _parse_values(text: str, position: int) -> tuple[list[Any], list[str], int]:
-    values, texts = [], []
+    values: list[Any] = []
+    texts: list[str] = []
     while True:
         found = _RANGE.match(text, position)
         if found is not None:

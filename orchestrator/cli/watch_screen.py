@@ -125,8 +125,8 @@ class StudyScreen:
             return [*self._text[: height - len(foot)], *foot]
         chosen = self._chosen_view() if self._shows_job else None
         if chosen is not None:
-            running = next((job for job in self._progress.running if job.job.id == self._chosen), None)
-            return [*job_lines(chosen, running, width, height - len(foot)), *foot]
+            its_run = next((job for job in self._progress.running if job.job.id == self._chosen), None)
+            return [*job_lines(chosen, its_run, width, height - len(foot)), *foot]
         top = [
             *wrap_lines([title_line(self._counts)], width),
             *stage_lines(self._progress.stages, width),
