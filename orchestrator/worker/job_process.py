@@ -169,7 +169,8 @@ def start_logging() -> None:
 def _discard_old_staging(attempt: _Attempt) -> None:
     """Remove what ended attempts have left. One that is only silent would miss its folder when it comes back."""
     folder = attempt.study.job_folder(attempt.job.id)
-    for staging in try_again(lambda: list(folder.glob("staging.*")), folder):
+    names = try_again(lambda: os.listdir(folder), folder)  # noqa: PTH208
+    for staging in (folder / name for name in names if name.startswith("staging.")):
         if staging == attempt.staging_folder or not may_be_written(staging):
             shutil.rmtree(staging, ignore_errors=True)
     make_folder(attempt.staging_folder)

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from seedfold.jobs.config_dataclasses import read_settings
 from seedfold.jobs.work import MICRO_BATCH_HALVINGS, ConfigFailure
+from seedfold.results.store.thumbnails import MOST_THUMBNAILS
 
 MonitorMode = Literal["min", "max"]
 WeightsRole = Literal["best", "last"]
@@ -108,16 +109,22 @@ class CheckpointSettings:
 class PredictSettings:
     """``predict``: which splits, by the names that the data gives them, from which weights, over how many passes.
 
-    With ``source``, other samples are predicted, and nothing is trained.
+    With ``source``, other samples are predicted, and nothing is trained. ``thumbnails`` is of how many of the worst
+    samples of each split a small picture is kept.
     """
 
     splits: tuple[str, ...] = ("val", "test")
     weights: str = "best"
     tta: int = 1
     source: Mapping[str, Any] | None = None
+    thumbnails: int = 0
 
     def __post_init__(self) -> None:
         _require_positive(self.tta, "predict.tta")
+        if type(self.thumbnails) is not int or not 0 <= self.thumbnails <= MOST_THUMBNAILS:
+            raise ConfigFailure(
+                f"predict.thumbnails: {self.thumbnails!r} is not a whole number of 0 to {MOST_THUMBNAILS}"
+            )
         if not isinstance(self.weights, str) or (self.weights_path is not None and not self.weights_path.exists()):
             known = ", ".join(get_args(WeightsRole))
             raise ConfigFailure(

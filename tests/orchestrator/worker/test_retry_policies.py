@@ -118,7 +118,7 @@ def test_identical_tracebacks_stop_the_stage(toy: Toy) -> None:
     assert why in ended.stdout
     shown = toy.output_of("status", "toy")
     assert why in shown
-    assert "all with seed=0,1,2,3,4\n" in shown
+    assert "  all with seed=0,1,2,3,4\n" in shown
     assert "no worker is running" not in shown
     logs = toy.output_of("logs", "toy", "--failed")
     assert logs.count("Traceback") == 5, "they differ in the number of the seed"
