@@ -39,6 +39,7 @@ def test_what_was_held_throttled_and_given_up_is_still_so(moved: Toy) -> None:
 def test_held_jobs_are_released_and_others_resumed(moved: Toy) -> None:
     moved.output_of("release", "piloted")
     moved.output_of("release", "stuck", "--where", "x=11")
+    assert "nothing to start" in moved.output_of("resume", "held", "--keep-cancelled")
     moved.output_of("resume", "held", "--wait", "--where", "x=35")
     wait_until(lambda: moved.states("piloted") == {"done": 3}, pause_s=0.3)
     wait_until(lambda: moved.states("stuck") == {"done": 1, "failed": 1, "waiting": 1}, pause_s=0.3)

@@ -74,8 +74,17 @@ def given_up_lines(states: JobStates, views: Sequence[Viewed], given_up: dict[st
         of_stage = f" of stage {stage}" if len({view.job.stage for view in views}) > 1 else ""
         yield (
             f"{count_noun(len(jobs), 'job waits', 'jobs wait')}: the worker began no more{of_stage} after"
-            f" {failures}{setting}; when the cause is mended: seedfold resume {study}"
+            f" {failures}{setting}; when the cause is mended: {resume_text(study, views)}"
         )
+
+
+def resume_text(study: str, views: Sequence[Viewed]) -> str:
+    """The command that starts the jobs that wait, and not those that somebody has cancelled."""
+    cancelled = sum(view.job_state.state == "cancelled" for view in views)
+    if not cancelled:
+        return f"seedfold resume {study}"
+    jobs = count_noun(cancelled, "cancelled job", "cancelled jobs")
+    return f"seedfold resume {study} --keep-cancelled (without this option, it also starts the {jobs})"
 
 
 def _failures_in_a_row(views: Sequence[Viewed]) -> int:

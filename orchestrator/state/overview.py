@@ -25,7 +25,7 @@ from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.code_axis import find_code_axis
 from seedfold.orchestrator.state.code_versions import FinishedAttempt
 from seedfold.orchestrator.state.common_place import axes_text, value_text
-from seedfold.orchestrator.state.given_up import given_up_jobs, given_up_lines
+from seedfold.orchestrator.state.given_up import given_up_jobs, given_up_lines, resume_text
 from seedfold.orchestrator.state.held_lines import held_lines, kept_back
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobState, JobStates, ResultCheck, count_states
@@ -340,7 +340,7 @@ def idle_lines(overview: Overview, views: Sequence[JobView]) -> list[str]:
     others = len(idle) - sum(map(len, given_up.values()))
     if others:
         waiting = count_noun(others, "job waits", "jobs wait")
-        lines.append(f"{waiting} and no worker is running; to start them: seedfold resume {study}")
+        lines.append(f"{waiting} and no worker is running; to start them: {resume_text(study, views)}")
     return lines
 
 
