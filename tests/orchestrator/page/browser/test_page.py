@@ -233,6 +233,7 @@ def table(page: Any, name: str) -> Any:
 
 def brush(page: Any) -> None:
     """Drag along the axis of the metric: the jobs in that part are listed."""
+    page.locator(".wide-chart canvas").scroll_into_view_if_needed()
     box = page.locator(".wide-chart canvas").bounding_box()
     right, top, bottom = box["x"] + box["width"] - 60, box["y"] + 40, box["y"] + box["height"] - 45
     page.mouse.move(right, top)
