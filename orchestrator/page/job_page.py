@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,18 @@ def _files(details: JobDetails) -> Iterator[dict[str, Any]]:
     outputs = details.outputs()
     logs = [Path(attempt["log"]) for attempt in details.attempts() if attempt["log"]]
     for path in [*details.checkpoints().values(), *(sorted(outputs.rglob("*")) if outputs else ()), *logs]:
-        if path.is_file():
-            yield {"path": str(path), "bytes": path.stat().st_size}
+        size = _size_of(path)
+        if size is not None:
+            yield {"path": str(path), "bytes": size}
+
+
+def _size_of(path: Path) -> int | None:
+    """The bytes of a file; None if it is none, or if a running job has replaced it meanwhile."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def make_difference(left: tuple[KeptStudy, JobView], right: tuple[KeptStudy, JobView]) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from seedfold.jobs.config_dataclasses import read_settings
-from seedfold.jobs.work import ConfigFailure
+from seedfold.jobs.work import MICRO_BATCH_HALVINGS, ConfigFailure
 from seedfold.results.store.thumbnails import MOST_THUMBNAILS
 
 MonitorMode = Literal["min", "max"]
@@ -76,7 +77,13 @@ class TrainerSettings:
         values["metrics"] = values.get("metrics") or ()
         values["callbacks"] = values.get("callbacks") or {}
         values["precision"] = str(values.get("precision", "32-true"))
-        return read_settings(cls, values, "trainer")
+        settings = read_settings(cls, values, "trainer")
+        return replace(settings, eval_batch_size=max(1, settings.eval_batch_size >> micro_batch_halvings()))
+
+
+def micro_batch_halvings() -> int:
+    """How often the micro-batch is halved, because earlier attempts of the job had too little GPU memory."""
+    return int(os.environ.get(MICRO_BATCH_HALVINGS) or 0)
 
 
 @dataclass(frozen=True)

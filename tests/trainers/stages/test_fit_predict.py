@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seedfold.jobs.work import ConfigFailure, NonFiniteFailure, RunInterrupted, Work
+from seedfold.jobs.work import MICRO_BATCH_HALVINGS, ConfigFailure, NonFiniteFailure, RunInterrupted, Work
 from seedfold.results.store.metrics import auroc
 from seedfold.results.store.thumbnails import read_thumbnails
 from seedfold.trainers.data.job_data import load_data
@@ -133,14 +133,20 @@ def test_the_number_of_batches_handed_over_at_once_changes_nothing(
     assert predictions(one, "test").equals(predictions(many, "test"))
 
 
-def test_gradients_of_several_batches_make_the_step_of_one_large_batch(compose: Compose, work: MakeWork) -> None:
+def test_gradients_of_several_batches_make_the_step_of_one_large_batch(
+    compose: Compose, work: MakeWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = ("model.dropout=0", "trainer.max_epochs=2", "optimizer=sgd", "optimizer.lr=0.3")
     whole = work(compose(*QUICK, *settings, "trainer.batch_size=182"), "whole")
     parts = work(compose(*QUICK, *settings, "trainer.batch_size=91", "trainer.accumulate=2"), "parts")
     micro = work(compose(*QUICK, *settings, "trainer.batch_size=182", "trainer.micro_batch=50"), "micro")
     for job in (whole, parts, micro):
         fit_predict.run(job)
-    logits = [predictions(job, "test")[["logit_0", "logit_1"]].to_numpy() for job in (whole, parts, micro)]
+    monkeypatch.setenv(MICRO_BATCH_HALVINGS, "2")
+    halved = work(compose(*QUICK, *settings, "trainer.batch_size=182"), "halved")
+    fit_predict.run(halved)
+    logits = [predictions(job, "test")[["logit_0", "logit_1"]].to_numpy() for job in (whole, parts, micro, halved)]
+    assert np.array_equal(logits[2], logits[3]), "four parts, as with micro_batch=50"
     assert np.abs(logits[0] - logits[1]).max() < 1e-4
     assert 0 < np.abs(logits[0] - logits[2]).max() < 1e-4
 
