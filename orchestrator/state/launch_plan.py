@@ -70,10 +70,10 @@ class Plan:
         self.report_settings.check_axes(axis for job in planned for axis in job.axes)
         Notify.parse(study.settings.get("notify"))
         self.report_settings.check_stages(job.stage for job in planned)
-        self.states.prefetch_results()
+        self.states.prefetch_results(by_id)
         self.history = UsageHistory(self.states)
         self.descriptions = self.history.with_learned_resources(planned)
-        self.code = compare_code(self.ledger, self.descriptions, Path.cwd())
+        self.code = compare_code(self.ledger, next(reversed(self.descriptions), None), Path.cwd())
         staleness = StalenessChecker(self.states, self.code)
         self.jobs = [self._make_planned_job(job, staleness) for job in self.descriptions]
 
