@@ -32,6 +32,8 @@ _GAP_S = 0.001
 _PART_BYTES = 1 << 21
 """How much of a file is read and parsed at a time."""
 _END_BYTES = 4096
+_SETTLED_S = 60.0
+"""After how long the time of a file tells whether it was changed again, although clocks differ and are coarse."""
 _MOST_ATTEMPTS, _MOST_S = 1 << 31, 1e15
 
 
@@ -179,13 +181,18 @@ class EventReader:
 
     def state(self) -> dict[str, Any]:
         """Return how far the files were read, as JSON."""
-        files = [[name, self._offsets[name], self._ends[name], self._mark(name)] for name in self.names]
+        files = [[name, self._offsets[name], self._ends[name], self._settled_mark(name)] for name in self.names]
         return {"files": files, "damaged": dict(+self.damaged_lines)}
 
     def _mark(self, name: str) -> list[int]:
         """What changes with a file: its number in the file system, its size, and when it was changed last."""
         status = self._statuses.get(name)
         return [] if status is None else [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+    def _settled_mark(self, name: str) -> list[int]:
+        """The mark of a file, without its times if it was changed a moment ago: it may change once more with them."""
+        mark = self._mark(name)
+        return mark if mark and mark[-1] < (time.time() - _SETTLED_S) * 1e9 else mark[:1]
 
     def restore(self, state: Mapping[str, Any]) -> bool:
         """Go on where another reader had stopped. Returns False, and changes nothing, if the files are not the same.
@@ -237,7 +244,8 @@ def is_event(event: Any) -> bool:
     """Whether a JSON value is an event that this version writes, or an earlier one has written."""
     if type(event) is not dict:
         return False
-    kind, time_s = event.get("e"), event.get("t")
+    kind: Any = event.get("e")
+    time_s: Any = event.get("t")
     details = _DETAILS.get(kind) if type(kind) is str else None
     if details is None or type(time_s) not in (int, float) or not -_MOST_S < time_s < _MOST_S:
         return False

@@ -60,7 +60,7 @@ class PlanJobs:
             first = file.readline()
             plan = cls(path, mark, first.decode())
             places = _Places(len(first))
-            lines = map(places.add, file)
+            lines: Iterator[str] = map(places.add, file)
             if json.loads(first).get("has_end"):
                 lines = _lines_before_end(lines)
             plan._add_lines(lines, places)

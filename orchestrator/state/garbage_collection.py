@@ -133,7 +133,7 @@ class DeletableFinder:
 
     def _find_temporary_files(self) -> Iterator[DeletablePath]:
         """Files that a process was writing when it was killed, under the names that they have until they are whole."""
-        for folder in ("claims", "code", "plans", "submissions"):
+        for folder in ("cache", "claims", "code", "plans", "submissions"):
             found = (path for path in (self.folder.path / folder).rglob(".*") if _TEMPORARY_NAME.fullmatch(path.name))
             for path in found:
                 if self._is_old(path) and self.folder.snapshots_folder not in path.parents:

@@ -1,6 +1,6 @@
 """What would run, and why: the jobs of a study as it is written now, compared with the ledger and the result store.
 
-A plan writes nothing and reads no data, except to see whether files that results depend on have changed.
+A plan changes nothing and reads no data, except to see whether files that results depend on have changed.
 """
 
 from __future__ import annotations
