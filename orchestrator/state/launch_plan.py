@@ -16,7 +16,7 @@ from seedfold.jobs.job_differences import find_differences
 from seedfold.jobs.study import Study
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.ledger import Ledger
-from seedfold.orchestrator.ledger.plans import Request
+from seedfold.orchestrator.ledger.plan_table import Request
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import REFUSED, RetryPolicies
 from seedfold.orchestrator.settings.notify import Notify
