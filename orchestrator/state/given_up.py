@@ -10,7 +10,7 @@ from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.state.job_states import JobStates
 
 if TYPE_CHECKING:
-    from seedfold.orchestrator.state.overview import JobView
+    from seedfold.orchestrator.state.job_views import JobView
 
 
 def is_given_up(states: JobStates, job: str) -> bool:

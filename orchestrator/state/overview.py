@@ -237,7 +237,7 @@ def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
         *dead_worker_lines(overview, others),
         *held_lines(overview.states, overview.folder.name, [view.job.id for view in others]),
         _note_throttle(overview, others),
-        *idle_lines(overview, others),
+        *idle_lines(overview, unique_views),
         *_notes_on_imports(others),
     ]
     return [note for note in found_notes if note]
@@ -340,17 +340,17 @@ def _note_throttle(overview: Overview, views: Iterable[JobView]) -> str | None:
 
 def idle_lines(overview: Overview, views: Sequence[JobView]) -> list[str]:
     """How many jobs wait though no worker is running, and why: they were given up, or nobody has started them."""
-    states, study = overview.states, overview.folder.name
-    held = kept_back(states, (view.job for view in views))
-    idle = [view for view in views if view.state in _IDLE_STATES and view.job.id not in held]
+    states, study, others = overview.states, overview.folder.name, others_of(views)
+    held = kept_back(states, (view.job for view in others))
+    idle = [view for view in others if view.state in _IDLE_STATES and view.job.id not in held]
     idle = [view for view in idle if not is_import(view.job)]
     if not idle or overview.ledger.live_submissions or read_copy_origin(overview.folder) is not None:
         return []
-    given_up = given_up_jobs(states, [*idle, *(view for view in views if view.state == "failed")])
+    given_up = given_up_jobs(states, [*idle, *(view for view in others if view.state == "failed")])
     lines = list(given_up_lines(states, views, given_up))
-    others = len(idle) - sum(map(len, given_up.values()))
-    if others:
-        waiting = count_noun(others, "job waits", "jobs wait")
+    waiting_count = len(idle) - sum(map(len, given_up.values()))
+    if waiting_count:
+        waiting = count_noun(waiting_count, "job waits", "jobs wait")
         lines.append(f"{waiting} and no worker is running; to start them: seedfold resume {study}")
     return lines
 
