@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.ma  # where it is first used otherwise, which is in each job
 import numpy.typing as npt
 
 from seedfold.jobs.work import DataFailure, NonFiniteFailure

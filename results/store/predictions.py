@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd  # noqa: F401  pyarrow imports it with the first array; here, processes forked later have it
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
@@ -31,6 +30,7 @@ import pyarrow.parquet as pq
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.work import DataFailure
+from seedfold.results.store.arrow_arrays import number_array, read_known, read_numbers, text_array
 from seedfold.results.store.integrity import Floats, Targets, check_ids, check_range, require_logits, require_targets
 
 FOOTER_KEY = b"seedfold"
@@ -148,10 +148,10 @@ def _targets_by_head(split: str, targets: Any, heads: Sequence[str], sample_ids:
 
 def _make_table(sample_ids: Sequence[str], targets: Mapping[str, Targets], logits: Mapping[str, Floats]) -> Any:
     count, width = len(sample_ids), max(values.shape[1] for values in logits.values())
-    ids = pa.array(sample_ids, type=pa.string())
-    truth = [pa.array(each.values, mask=None if each.known.all() else ~each.known) for each in targets.values()]
+    ids = text_array(sample_ids)
+    truth = [number_array(each.values, each.known) for each in targets.values()]
     names = pa.DictionaryArray.from_arrays(
-        pa.array(np.repeat(np.arange(len(logits), dtype=np.int32), count)), pa.array(list(logits), type=pa.string())
+        number_array(np.repeat(np.arange(len(logits), dtype=np.int32), count)), text_array(list(logits))
     )
     # Arrow takes rows that lie in one piece as they are.
     rows = [np.ascontiguousarray(values.T) for values in logits.values()]
@@ -166,7 +166,7 @@ def _joined(parts: Sequence[Any]) -> Any:
 
 
 def _logit_column(rows: Floats, number: int, count: int) -> Any:
-    return pa.array(rows[number]) if number < len(rows) else pa.nulls(count, type=pa.float32())
+    return number_array(rows[number]) if number < len(rows) else pa.nulls(count, type=pa.float32())
 
 
 def samples_digest(sample_ids: Collection[str]) -> str:
@@ -326,15 +326,14 @@ def read_heads(path: Path) -> Iterator[HeadPredictions]:
 
 
 def _make_head(head: str, block: Any, width: int) -> HeadPredictions:
-    target = block.column("target").combine_chunks()
-    fill = 0.0 if pa.types.is_floating(target.type) else 0
+    target = block.column("target")
     logits = np.empty((block.num_rows, width), dtype=np.float32)
     for number in range(width):
-        logits[:, number] = block.column(f"logit_{number}").to_numpy()
+        logits[:, number] = read_numbers(block.column(f"logit_{number}"))
     return HeadPredictions(
         head=head,
         ids=block.column("sample_id").combine_chunks(),
-        targets=target.fill_null(fill).to_numpy(),
-        known=target.is_valid().to_numpy(zero_copy_only=False),
+        targets=read_numbers(target),
+        known=read_known(target),
         logits=logits,
     )
