@@ -184,7 +184,8 @@ class CachingLoader(ConfigLoaderImpl):
             for key in [key for key in found.config if key not in self._wanted_keys]:
                 del found.config[key]
             if self._wanted_child is not None:
-                for node in (found.config._get_node(key) for key in list(found.config)):
+                for key in list(found.config):
+                    node: Any = found.config._get_node(key)
                     for child in [child for child in node if child != self._wanted_child]:
                         del node[child]
         return found
@@ -216,7 +217,8 @@ def observed_defaults(composed: ComposedFiles) -> Iterator[None]:
     Hydra gathers all choices for each file; here it does so for those that need them. Few defaults lists have an
     interpolation.
     """
-    original_map, original_list = defaults_list._create_interpolation_map, config_loader_impl.create_defaults_list
+    loader: Any = config_loader_impl
+    original_map, original_list = defaults_list._create_interpolation_map, loader.create_defaults_list
 
     def interpolation_map(
         overrides: defaults_list.Overrides, defaults_list: list[InputDefault], self_added: bool
@@ -231,12 +233,12 @@ def observed_defaults(composed: ComposedFiles) -> Iterator[None]:
         return composed.defaults
 
     defaults_list._create_interpolation_map = interpolation_map
-    config_loader_impl.create_defaults_list = defaults_list_of
+    loader.create_defaults_list = defaults_list_of
     try:
         yield
     finally:
         defaults_list._create_interpolation_map = original_map
-        config_loader_impl.create_defaults_list = original_list
+        loader.create_defaults_list = original_list
 
 
 def _chosen_text(default: InputDefault) -> str:
@@ -313,7 +315,7 @@ def single_key_config(key: str, node: Any) -> DictConfig:
 
 def _join_children(key: str, parts: Sequence[DictConfig]) -> DictConfig:
     """Return a configuration of one key with what each part has below it."""
-    first = parts[0]._get_node(key)
+    first: Any = parts[0]._get_node(key)
     with flag_override(first, "no_deepcopy_set_nodes", True):
         for part in parts[1:]:
             node: Any = part._get_node(key)
