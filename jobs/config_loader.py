@@ -8,6 +8,7 @@ reads files, defaults lists and overrides, and makes its own node.
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,9 @@ from hydra.types import RunMode
 from omegaconf import Container, DictConfig, OmegaConf, flag_override
 
 from seedfold.jobs.config_repository import CachingRepository
+
+_CHOICES_ONLY = re.compile(r"(?:[\w/-]|\$\{(?!defaults\b)\w+\})*")
+"""A text that names choices of groups, and no place in the defaults list itself."""
 
 MANY_FILES = 8
 """From so many files on, what they set below a top-level key is merged in parts."""
@@ -214,8 +218,8 @@ class CachingLoader(ConfigLoaderImpl):
 def observed_defaults(composed: ComposedFiles) -> Iterator[None]:
     """Note in ``composed`` which files Hydra chooses.
 
-    Hydra gathers all choices for each file; here it does so for those that need them. Few defaults lists have an
-    interpolation.
+    Hydra gathers all choices for each file, and the defaults list as well; here it does so where they are needed. Few
+    defaults lists have an interpolation.
     """
     loader: Any = config_loader_impl
     original_map, original_list = defaults_list._create_interpolation_map, loader.create_defaults_list
@@ -225,7 +229,9 @@ def observed_defaults(composed: ComposedFiles) -> Iterator[None]:
     ) -> DictConfig:
         texts = [_chosen_text(default) for default in defaults_list if default.is_interpolation()]
         composed.interpolations += texts
-        return original_map(overrides, defaults_list, self_added) if texts else DictConfig({})
+        if all(_CHOICES_ONLY.fullmatch(text) for text in texts):
+            return OmegaConf.create(dict(overrides.known_choices)) if texts else DictConfig({})
+        return original_map(overrides, defaults_list, self_added)
 
     def defaults_list_of(repo: IConfigRepository, *arguments: Any, **options: Any) -> DefaultsList:
         composed.repo = repo
