@@ -103,8 +103,11 @@ class Identity:
 
     def may_be_predict_only(self, top: str) -> bool:
         """Whether a key at or below the top-level key ``top`` may only influence predictions."""
-        heads = [pattern.split(".")[0] for pattern in self.predict]
-        return any(head == "**" or Patterns([head]).matches((top,)) for head in heads)
+        return self._predict_heads.matches((top,))
+
+    @cached_property
+    def _predict_heads(self) -> Patterns:
+        return Patterns(pattern.split(".")[0] for pattern in self.predict)
 
     def counted_part(self, value: Any, path: KeyPath, left_out: Patterns) -> Any:
         """Return the part of the value at ``path`` that counts, as plain data, or `GONE`."""

@@ -34,11 +34,11 @@ from seedfold.orchestrator.dispatch.queue_view import QueueView, advance_and_vie
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.common_place import axes_text
 from seedfold.orchestrator.state.job_states import STATES
 from seedfold.orchestrator.state.overview import (
     JobView,
     Overview,
-    axes_text,
     count_by_axis_value,
     dead_workers_of,
     group_failures,
@@ -223,6 +223,7 @@ def failure_lines(views: Sequence[JobView]) -> list[StyledLine]:
         example = group.example
         address = axes_text(example["axes"])
         paragraphs += make_lines(f"{group.job_count} failed, {group.kind}: {example['reason']}", style="red")
+        paragraphs += make_lines(*([f"  all with {group.place}"] if group.place else []))
         paragraphs += make_lines(
             f"  e.g. {example['id'][:12]}{address and f' {address}'}, attempt {example['attempts']}"
         )

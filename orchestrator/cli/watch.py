@@ -49,6 +49,9 @@ class Watched(Protocol):
     def is_finished(self) -> bool:
         """Whether no job is active."""
 
+    def stays(self) -> bool:
+        """Whether a display with keys stays when no job is active."""
+
 
 @click.command()
 @options.study_or_all
@@ -68,8 +71,9 @@ def command(
     """Show the status of a study and update it until no job is active. Without a study, show the list of studies,
     and update that.
 
-    On a terminal, keys choose a running job, show its log, sort, filter, cancel and resume; the last line names them.
-    `q` or Ctrl-C ends the display, not the jobs.
+    On a terminal, keys choose a running job, show its learning curves and its log, sort, filter, cancel and resume; the
+    last line names them. `q` or Ctrl-C ends the display, not the jobs. If jobs have failed or wait when no job is
+    active any more, the display stays until `q`.
 
     On a cluster it also submits the jobs that are due, as `seedfold advance` does.
     """
@@ -124,6 +128,10 @@ class WatchedRoot:
         """Whether no job of any study is active."""
         return not any(study.is_active for study in self._studies)
 
+    def stays(self) -> bool:
+        """No key is of use then."""
+        return False
+
 
 class WatchedStudy:
     """The status of a study, which is advanced on a cluster from time to time."""
@@ -170,16 +178,24 @@ class WatchedStudy:
         jobs = self._selection.apply(self._overview.jobs_at_addresses().values(), lambda job: job)
         return not any(self._overview.states.of(job.id).state in ACTIVE_STATES for job in jobs)
 
+    def stays(self) -> bool:
+        """Whether jobs have failed or wait, so that a person may want to look at them and to resume them."""
+        return self._screen.waits_for_a_person and read_copy_origin(self._overview.folder) is None
+
 
 def _watch_live(watched: Watched, every: float) -> None:
     with LiveTerminal() as terminal:
         pause = every
-        while not watched.is_finished() and _handle_keys(watched, terminal, pause):
+        while not _is_over(watched, terminal) and _handle_keys(watched, terminal, pause):
             began = time.monotonic()
             watched.refresh()
             # A large study takes long to read.
             pause = max(every, time.monotonic() - began)
     print_lines(watched.shown_lines())
+
+
+def _is_over(watched: Watched, terminal: LiveTerminal) -> bool:
+    return watched.is_finished() and not (terminal.has_keys and watched.stays())
 
 
 def _handle_keys(watched: Watched, terminal: LiveTerminal, seconds: float) -> bool:

@@ -6,7 +6,6 @@ of its stages.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,8 @@ from seedfold.orchestrator.settings.report import ReportSettings
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.code_axis import find_code_axis
 from seedfold.orchestrator.state.code_versions import FinishedAttempt
+from seedfold.orchestrator.state.common_place import axes_text, common_place, value_text
+from seedfold.orchestrator.state.given_up import given_up_jobs, given_up_lines
 from seedfold.orchestrator.state.held_lines import held_lines, kept_back
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobState, JobStates, ResultCheck, count_states
@@ -83,6 +84,8 @@ class FailureGroup:
     jobs: tuple[str, ...]
     """Their ids."""
     example: dict[str, Any]
+    place: str = ""
+    """What tells these jobs from the others of the study, as conditions: ``lr=1.0 width=16,64``."""
 
     @property
     def job_count(self) -> int:
@@ -192,13 +195,20 @@ def status_to_json(study_name: str, views: Sequence[JobView]) -> dict[str, Any]:
 def group_failures(views: Iterable[JobView]) -> list[FailureGroup]:
     """Group failed jobs by kind and by traceback without numbers, addresses and paths; the largest group first."""
     groups: dict[tuple[str, str], list[JobView]] = {}
-    for view in unique_by_id(views):
+    unique_views = unique_by_id(views)
+    for view in unique_views:
         if view.state == "failed" and view.job_state.event is not None:
             event = view.job_state.event
             groups.setdefault((event["kind"], event["digest"]), []).append(view)
     ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
+    jobs = [view.job for view in unique_views] if groups else []
     return [
-        FailureGroup(kind, tuple(view.job.id for view in members), members[0].failure_json())
+        FailureGroup(
+            kind,
+            tuple(view.job.id for view in members),
+            members[0].failure_json(),
+            common_place([view.job for view in members], jobs),
+        )
         for (kind, _), members in ordered
     ]
 
@@ -230,7 +240,7 @@ def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
         *dead_worker_lines(overview, unique_views),
         *held_lines(overview.states, overview.folder.name, [view.job.id for view in unique_views]),
         _note_throttle(overview, unique_views),
-        _note_idle(overview, unique_views),
+        *idle_lines(overview, unique_views),
         *_notes_on_imports(unique_views),
     ]
     return [note for note in found_notes if note]
@@ -326,15 +336,21 @@ def _note_throttle(overview: Overview, views: Iterable[JobView]) -> str | None:
     return f"at most {count_noun(limit, 'job')} at a time; to lift it: seedfold throttle {overview.folder.name} off"
 
 
-def _note_idle(overview: Overview, views: Sequence[JobView]) -> str | None:
-    held = kept_back(overview.states, (view.job for view in views))
-    idle = sum(view.state in _IDLE_STATES and view.job.id not in held for view in views if not is_import(view.job))
+def idle_lines(overview: Overview, views: Sequence[JobView]) -> list[str]:
+    """How many jobs wait though no worker is running, and why: they were given up, or nobody has started them."""
+    states, study = overview.states, overview.folder.name
+    held = kept_back(states, (view.job for view in views))
+    idle = [view for view in views if view.state in _IDLE_STATES and view.job.id not in held]
+    idle = [view for view in idle if not is_import(view.job)]
     if not idle or overview.ledger.live_submissions or read_copy_origin(overview.folder) is not None:
-        return None
-    return (
-        f"{count_noun(idle, 'job waits', 'jobs wait')} and no worker is running; to"
-        f" start them: seedfold resume {overview.folder.name}"
-    )
+        return []
+    given_up = given_up_jobs(states, [*idle, *(view for view in views if view.state == "failed")])
+    lines = list(given_up_lines(states, views, given_up))
+    others = len(idle) - sum(map(len, given_up.values()))
+    if others:
+        waiting = count_noun(others, "job waits", "jobs wait")
+        lines.append(f"{waiting} and no worker is running; to start them: seedfold resume {study}")
+    return lines
 
 
 def _notes_on_imports(views: Iterable[JobView]) -> Iterator[str]:
@@ -343,15 +359,6 @@ def _notes_on_imports(views: Iterable[JobView]) -> Iterator[str]:
         if is_import(view.job) and view.state != "done":
             reason = view.job_state.reason
             yield f"{job_label(view.job)} is {view.state} ({reason}): run seedfold import with the same files again"
-
-
-def axes_text(axes: Mapping[str, Any]) -> str:
-    """Axis values as people type them: ``seed=3 fold=1``."""
-    return " ".join(f"{key}={_value_text(value)}" for key, value in axes.items())
-
-
-def _value_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def job_label(job: JobDescription) -> str:
@@ -370,5 +377,5 @@ def count_by_axis_value(views: Sequence[JobView], axis: str) -> dict[str, dict[s
     values: dict[str, list[JobState]] = {}
     for view in views:
         if key in view.job.axes:
-            values.setdefault(_value_text(view.job.axes[key]), []).append(view.job_state)
+            values.setdefault(value_text(view.job.axes[key]), []).append(view.job_state)
     return {value: count_states(states) for value, states in values.items()}

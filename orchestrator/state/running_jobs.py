@@ -79,8 +79,12 @@ def _look(view: JobView, now: float) -> RunningJob:
 
 
 def read_rows(attempt: Attempt) -> Mapping[int, Row]:
-    """The metrics by epoch, from our trainers or from the job's own program."""
-    return read_metrics(attempt.records, "epochs").rows or read_metrics(attempt.records).rows
+    """The metrics by epoch, from our trainers or from the job's own program; none if the job has ended meanwhile."""
+    try:
+        return read_metrics(attempt.records, "epochs").rows or read_metrics(attempt.records).rows
+    except FileNotFoundError:
+        # A job removes its records when it publishes its result.
+        return {}
 
 
 def _progress_of_steps(steps: list[int], config: Mapping[str, Any]) -> JobProgress | None:

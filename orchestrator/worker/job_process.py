@@ -27,7 +27,15 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.late_references import has_late_reference, resolve_late_references
 from seedfold.jobs.secret_values import traceback_text, without_secrets
-from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunBlocked, RunInterrupted, Work, only_parent
+from seedfold.jobs.work import (
+    OUTPUTS,
+    ConfigFailure,
+    ProgramFailure,
+    RunBlocked,
+    RunInterrupted,
+    Work,
+    only_parent,
+)
 from seedfold.orchestrator.code.code_records import record_code
 from seedfold.orchestrator.code.command_files import command_code
 from seedfold.orchestrator.code.comparison import CodeComparison, CodeKey
@@ -169,7 +177,8 @@ def start_logging() -> None:
 def _discard_old_staging(attempt: _Attempt) -> None:
     """Remove what ended attempts have left. One that is only silent would miss its folder when it comes back."""
     folder = attempt.study.job_folder(attempt.job.id)
-    for staging in try_again(lambda: list(folder.glob("staging.*")), folder):
+    names = try_again(lambda: os.listdir(folder), folder)  # noqa: PTH208
+    for staging in (folder / name for name in names if name.startswith("staging.")):
         if staging == attempt.staging_folder or not may_be_written(staging):
             shutil.rmtree(staging, ignore_errors=True)
     make_folder(attempt.staging_folder)
@@ -382,6 +391,10 @@ def _claim(attempt: _Attempt) -> str | None:
 def _report_failure(error: BaseException, job_id: str, attempt: int, report_pipe: int) -> int:
     failure = failure_from_exception(error)
     send_message(report_pipe, "failed", job=job_id, n=attempt, **failure.to_dict())
+    if isinstance(error, ProgramFailure):
+        # The program has printed its own traceback: one of this process would only be in the way.
+        say(without_secrets(str(error), os.environ), is_error=True)
+        return 1
     first = f"{type(error).__name__}: {error}\n" if isinstance(error, UsageError | ConfigFailure) else ""
     # Only now, because the log may be on a disk that is full.
     say(without_secrets(first, os.environ) + traceback_text(error, os.environ), is_error=True)

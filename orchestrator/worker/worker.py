@@ -27,7 +27,7 @@ from seedfold.orchestrator.worker.attempt_requests import AttemptRequests
 from seedfold.orchestrator.worker.environment import Interruption, WorkerEnvironment
 from seedfold.orchestrator.worker.heartbeat import TAKEN, Heartbeat
 from seedfold.orchestrator.worker.job_queue import JobQueue, SlotSize, slot_size
-from seedfold.orchestrator.worker.log_lines import say
+from seedfold.orchestrator.worker.log_lines import remove_empty_log, say
 from seedfold.orchestrator.worker.messages import Message
 from seedfold.orchestrator.worker.notification import notify_of_end
 from seedfold.orchestrator.worker.oom_counters import count_oom_kills
@@ -301,6 +301,7 @@ class Worker:
             self._record_failed(running, Failure("node", f"its result was published, but {damage}", "damaged"), peak)
         else:
             self.repeated_failures.forget(running.job.stage)
+            remove_empty_log(self.study.log_file(running.job.id, running.attempt))
 
     def _record_blocked(self, running: RunningAttempt) -> None:
         """Record that a job is blocked, and the results of its parents on which that depends."""

@@ -52,6 +52,8 @@ class TrainingRecipe:
     metrics: tuple[str, ...] = ()
     augment: Callable[..., Any] | None = None
     micro_batch: int | None = None
+    halvings: int = 0
+    """How often the micro-batch is halved, because the GPU had too little memory; the step is of the same samples."""
     tta: int = 1
     scores_training: bool = False
     """Whether a validation pass has a second part, of training samples."""
@@ -85,6 +87,8 @@ class Learner(pl.LightningModule, ABC):
 
     def on_train_start(self) -> None:
         """Continue the loss sum of an epoch that has begun."""
+        if self.recipe.halvings:
+            _log.info("the GPU had too little memory: each batch in %d times as many parts", 1 << self.recipe.halvings)
         loss_sum = self.position.loss_sum if self.recipe.ranks.is_first else 0.0
         self._loss_sum = torch.tensor(loss_sum, dtype=torch.float64, device=self._sum_device)
 
@@ -134,7 +138,8 @@ class Learner(pl.LightningModule, ABC):
     def _micro_batch_count(self, batch_size: int) -> int:
         """Return the number of parts, which all processes share: each backward pass is done together. None is empty."""
         count, size = self.recipe.ranks.count, self.recipe.micro_batch
-        return 1 if size is None else min(math.ceil(batch_size / count / size), max(1, batch_size // count))
+        parts = 1 if size is None else math.ceil(batch_size / count / size)
+        return min(parts << self.recipe.halvings, max(1, batch_size // count))
 
     def _window_length(self, step: int) -> int:
         start = step - step % self.recipe.accumulate

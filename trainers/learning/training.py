@@ -35,7 +35,7 @@ from seedfold.trainers.learning.validation import check_metrics
 from seedfold.trainers.setup.object_builder import build
 from seedfold.trainers.setup.randomness import derive_seed, seed_everything
 from seedfold.trainers.setup.ranks import SINGLE_RANK, Ranks
-from seedfold.trainers.setup.settings import CheckpointSettings, PredictSettings, TrainerSettings
+from seedfold.trainers.setup.settings import CheckpointSettings, PredictSettings, TrainerSettings, micro_batch_halvings
 
 Logits = dict[str, Floats]
 # The stream of the seed for the choice of training samples that are scored.
@@ -203,6 +203,7 @@ def _make_recipe(
         seed=int(config["seed"]),
         accumulate=settings.accumulate,
         micro_batch=settings.micro_batch,
+        halvings=micro_batch_halvings(),
         clip=settings.clip,
         monitor=settings.monitor,
         head_monitor=settings.head_monitor,

@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 
 from seedfold.jobs.work import ConfigFailure, Work
-from seedfold.results.store.predictions import write_predictions
+from seedfold.results.store.predictions import file_name, read_heads, write_predictions
 from seedfold.results.store.published import RUN_METRICS_FILE, DamagedError, MetricRecord, find_damage
+from seedfold.results.store.thumbnails import write_thumbnails
+from seedfold.results.store.worst_samples import find_worst
 from seedfold.trainers.data.job_data import NEW_SPLIT, JobData, load_data, load_new_samples
 from seedfold.trainers.data.samples import UNKNOWN, Floats, Samples
+from seedfold.trainers.data.thumbnails import make_thumbnail
 from seedfold.trainers.learning import classical, training
 from seedfold.trainers.learning.checkpoint_files import (
     FIT_FILE,
@@ -43,6 +46,7 @@ PRELOAD = (
     "seedfold.results.store.metrics",
     "seedfold.results.store.predictions",
     "seedfold.results.store.published",
+    "seedfold.results.store.thumbnails",
     "seedfold.trainers.augmentation.batches",
     "seedfold.trainers.data.images",
     "seedfold.trainers.data.table",
@@ -100,6 +104,7 @@ def _run_rank(work: Work, ranks: Ranks) -> None:
             logits = predict(samples)
             if ranks.is_first:
                 _write_split(work, split, samples, logits)
+                _write_thumbnails(work, split, samples, prediction.thumbnails)
 
 
 def _splits_to_predict(prediction: PredictSettings, data: JobData) -> tuple[str, ...]:
@@ -221,3 +226,19 @@ def _write_split(work: Work, split: str, samples: Samples, logits: dict[str, Flo
         logits=logits,
         expected=samples.ids,
     )
+
+
+def _write_thumbnails(work: Work, split: str, samples: Samples, count: int) -> None:
+    """Keep pictures of the worst predicted samples, whose inputs are images; their targets have to be known."""
+    if not count:
+        return
+    rows = np.array(find_worst(list(read_heads(work.staging / file_name(split))), count), dtype=np.int64)
+    if not len(rows):
+        return
+    inputs = samples.inputs[rows]
+    values = inputs if isinstance(inputs, np.ndarray) else inputs.gather(slice(None))
+    pictures = {samples.ids[row]: make_thumbnail(own) for row, own in zip(rows, values, strict=True)}
+    if found := {sample: picture for sample, picture in pictures.items() if picture is not None}:
+        write_thumbnails(work.staging, split, found)
+    else:
+        _log.info("predict.thumbnails: inputs of the shape %s are no images, so none are kept", values.shape[1:])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -116,7 +118,23 @@ def test_floats_are_split_into_streams_without_dictionary(tmp_path: Path) -> Non
     assert "BYTE_STREAM_SPLIT" in columns["logit_0"].encodings
     assert not columns["logit_0"].has_dictionary_page
     assert columns["head"].has_dictionary_page
-    assert {column.compression for column in columns.values()} == {"ZSTD"}
+    assert {name: column.compression for name, column in columns.items() if name != "logit_1"} == {
+        **dict.fromkeys(("sample_id", "target", "head"), "ZSTD"),
+        "logit_0": "LZ4",
+    }
+    assert not columns["logit_0"].is_stats_set
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(['"', "\\", "a\x1fb", "é\x7f"])))
+def test_the_digest_of_samples_is_that_of_their_json(ids: list[str]) -> None:
+    text = json.dumps(sorted(ids), ensure_ascii=False)
+    assert samples_digest(ids) == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_ids_that_are_expected_twice_are_repeated(tmp_path: Path) -> None:
+    ids = ["a", "a", "c"]
+    with pytest.raises(DataFailure, match=r"repeated sample ids: 1 \('a'\)"):
+        write(tmp_path, sample_ids=ids, expected=ids)
 
 
 @pytest.mark.parametrize(
