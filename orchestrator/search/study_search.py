@@ -203,7 +203,7 @@ class StudySearch:
         if decision.kind == "start":
             known = composed.get(decision.trial, ())
             is_left = known or abs(time.time() - decision.time) > _PLANNING_S
-            if not self.ledger.plans.jobs.keys() >= set(jobs) and is_left:
+            if is_left and not all(job in self.ledger.plans.jobs for job in jobs):
                 self._plan(decision, known if {job.id for job in known} == set(jobs) else ())
         elif decision.kind == "promote":
             self._record("promoted", [job for job in jobs if self._is_before(job, decision)])

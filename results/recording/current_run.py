@@ -46,23 +46,33 @@ class CurrentRun:
         ``val``. Of several processes that train together, the one of rank 0 logs, and the calls of the others do
         nothing. Raises `seedfold.jobs.work.DataFailure` for what is not a number.
         """
+        self.log_within_epoch(metrics, step)
+        if process_rank() == 0 and step is not None and self._attempt.pause_after is not None:
+            self.is_paused_after(len(self._steps_with(int(step))))
+
+    def log_within_epoch(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log metrics, as `log` does, of an epoch that is not over yet: more of its metrics come."""
         from seedfold.results.recording.metric_log import append_metrics
 
         if process_rank() == 0:
             append_metrics(self._attempt.records, self._attempt.number, step, metrics)
-            if step is not None and self._attempt.pause_after is not None:
-                self._pause_if_due(int(step), self._attempt.pause_after)
 
-    def _pause_if_due(self, step: int, pause_after: int) -> None:
-        """Ask the program to stop once metrics of so many epochs were logged, those of earlier attempts included."""
+    def _steps_with(self, step: int) -> set[int]:
+        """The steps of which metrics were logged, those of earlier attempts included."""
         if self._steps is None:
             from seedfold.results.recording.metric_log import read_metrics
 
             self._steps = set(read_metrics(self._attempt.records).rows)
         self._steps.add(step)
-        if len(self._steps) >= pause_after:
-            self._attempt.pause_file.touch()
-            self._attempt.request_stop()
+        return self._steps
+
+    def is_paused_after(self, epochs: int) -> bool:
+        """Whether a search pauses the job after so many epochs: then it is asked to stop, with a checkpoint."""
+        if self._attempt.pause_after is None or epochs < self._attempt.pause_after:
+            return False
+        self._attempt.pause_file.touch()
+        self._attempt.request_stop()
+        return True
 
     def predictions(
         self,
@@ -198,6 +208,14 @@ class StandaloneRun(CurrentRun):
         if process_rank() == 0:
             values = ", ".join(f"{name} {to_number(name, value):.6g}" for name, value in metrics.items())
             print(values if step is None else f"step {step}: {values}", flush=True)
+
+    def log_within_epoch(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Print the metrics."""
+        self.log(metrics, step)
+
+    def is_paused_after(self, epochs: int) -> bool:
+        """False."""
+        return False
 
     def _keep_heads(self, split: str, sample_ids: Sequence[str], heads: Mapping[str, HeadBatch]) -> None:
         from seedfold.results.recording.prediction_parts import to_batch

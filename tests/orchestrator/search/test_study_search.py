@@ -259,8 +259,11 @@ def test_what_cannot_be_searched_is_refused_in_one_line(toy: Toy, override: str,
     assert not toy.study("hunt").decisions_folder.exists()
 
 
-def test_a_study_without_a_search_imports_and_reads_nothing_of_one(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_without_a_search_imports_and_reads_nothing_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("seedfold.orchestrator.search.study_search.StudySearch.__init__", None)
+    toy = make_toy(tmp_path / "project")
     assert toy.launch("--wait", experiment="light").returncode == 0
     assert "search" not in toy.json_of("status", "light")
     assert not (toy.study("light").path / "search").exists()

@@ -289,6 +289,12 @@ def test_a_program_is_asked_to_stop_once_it_has_logged_the_epochs_of_its_rung(tm
     assert not later.stop_requested
     later.log({"loss": 0.125}, step=3)
     assert later.stop_requested
+    within = begin(4, 1)
+    within.log_within_epoch({"loss": 0.5}, step=4)
+    assert not within.stop_requested, "more metrics of this epoch come"
+    assert not within.is_paused_after(0)
+    assert within.is_paused_after(1)
+    assert within.stop_requested
     last = begin(3, None)
     last.log({"loss": 0.0625}, step=4)
     assert not last.stop_requested
