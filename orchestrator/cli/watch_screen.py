@@ -10,6 +10,7 @@ from seedfold.jobs.errors import SeedfoldError, count_noun
 from seedfold.jobs.terminal_text import terminal_log
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
 from seedfold.orchestrator.cli.console import StyledLine, make_lines, output_width, wrap_lines
+from seedfold.orchestrator.cli.failure_places import failure_places
 from seedfold.orchestrator.cli.job_screen import job_lines
 from seedfold.orchestrator.cli.live_terminal import LiveTerminal
 from seedfold.orchestrator.cli.pager import page_lines
@@ -19,6 +20,7 @@ from seedfold.orchestrator.cli.status import end_lines, title_line
 from seedfold.orchestrator.dispatch.queue_view import QueueView
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.job_states import StateName
+from seedfold.orchestrator.state.job_views import others_of
 from seedfold.orchestrator.state.overview import (
     JobView,
     Overview,
@@ -89,7 +91,7 @@ class StudyScreen:
         """Whether the chosen job is shown alone."""
         self._text: list[StyledLine] = []
         """What is shown in place of all else until a key is pressed."""
-        self._views: list[JobView] = []
+        self._views: Sequence[JobView] = []
         self._progress = StudyProgress((), (), None)
         self._counts: dict[str, Any] = {}
         self._notes: list[StyledLine] = []
@@ -104,15 +106,15 @@ class StudyScreen:
         """Which jobs are shown: those that the command line names, or that the filter does."""
         return Selection.parse(self._filter) if self._filter else self._given
 
-    def refresh(self, views: list[JobView], queue_view: QueueView) -> None:
+    def refresh(self, views: Sequence[JobView], queue_view: QueueView) -> None:
         """Take over what has been read."""
         self._views = views
         self._progress = StudyProgress.find(views, queue_view.seconds_to_first_start())
         self._counts = status_to_json(self._overview.folder.name, views)
+        groups = group_failures(views)
         failures = [
-            f"{group.job_count} failed, {group.kind}: {group.example['reason']}"
-            + (f"; all with {group.place}" if group.place else "")
-            for group in group_failures(views)
+            f"{group.job_count} failed, {group.kind}: {group.example['reason']}" + (f"; {place}" if place else "")
+            for group, place in zip(groups, failure_places(groups, views), strict=True)
         ]
         notes = [*status_notes(self._overview, views), *queue_view.lines()]
         self._notes = [*make_lines(*failures, style="red"), *make_lines(*notes, style="yellow")]
@@ -125,8 +127,8 @@ class StudyScreen:
             return [*self._text[: height - len(foot)], *foot]
         chosen = self._chosen_view() if self._shows_job else None
         if chosen is not None:
-            running = next((job for job in self._progress.running if job.job.id == self._chosen), None)
-            return [*job_lines(chosen, running, width, height - len(foot)), *foot]
+            its_run = next((job for job in self._progress.running if job.job.id == self._chosen), None)
+            return [*job_lines(chosen, its_run, width, height - len(foot)), *foot]
         top = [
             *wrap_lines([title_line(self._counts)], width),
             *stage_lines(self._progress.stages, width),
@@ -242,7 +244,7 @@ class StudyScreen:
         return self._ask_resume() if key == "r" else None
 
     def _ask_cancel(self, views: Sequence[JobView], advice: str) -> _Question | None:
-        to_cancel = {view.job.id: view for view in views if view.state in _TO_CANCEL}
+        to_cancel = {view.job.id: view for view in others_of(views) if view.state in _TO_CANCEL}
         if not to_cancel:
             self._message = advice
             return None
@@ -264,8 +266,8 @@ class StudyScreen:
         return "; ".join(filter(None, (done, result.note(name))))
 
     def _ask_resume(self) -> _Question | None:
-        ids = frozenset(view.job.id for view in self._views if view.state in _TO_RESUME)
-        failed = sum(view.state == "failed" for view in self._views)
+        ids = frozenset(view.job.id for view in others_of(self._views) if view.state in _TO_RESUME)
+        failed = sum(view.state == "failed" for view in others_of(self._views))
         if not failed:
             self._message = "no job that is shown has failed"
             return None
