@@ -69,13 +69,20 @@ class WorkerMemory(threading.Thread):
             self.seen += filter(None, map(self._memory_of, Path("/proc").glob("[0-9]*")))
 
     def _memory_of(self, process: Path) -> int | None:
+        """Return the memory of the parent of a template, which is the worker; jobs are children of the template."""
         try:
-            is_worker = b"submitit.core._submit" in (process / "cmdline").read_bytes()
-            if is_worker and self._root in (process / "environ").read_bytes():
-                return int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            if not self._is_ours(process, is_template=True):
+                return None
+            parent = Path("/proc", (process / "stat").read_text().rpartition(")")[2].split()[1])
+            if self._is_ours(parent, is_template=False):
+                return int((parent / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         except OSError:  # It has ended, or is another user's.
             pass
         return None
+
+    def _is_ours(self, process: Path, is_template: bool) -> bool:
+        has_name = b"seedfold.orchestrator.worker.template" in (process / "cmdline").read_bytes()
+        return has_name is is_template and self._root in (process / "environ").read_bytes()
 
     def stop(self) -> list[int]:
         """Return what was seen."""
