@@ -19,7 +19,7 @@ from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.throttle import Throttle
 from seedfold.results.store.passing_errors import try_again
 
-_FORM = 1
+_FORM = 2
 """Of what is kept; to be raised when other things are kept, or events are read in another way."""
 _WORTH_KEEPING_BYTES = 1 << 18
 _MOST_OPEN = 8

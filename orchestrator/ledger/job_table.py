@@ -14,7 +14,7 @@ from typing import Any
 from seedfold.orchestrator.ledger.events import Event
 from seedfold.orchestrator.ledger.kept_columns import Column, KeptColumns, texts_column
 
-EVENT_RANK = {"started": 0, "interrupted": 1, "blocked": 2, "failed": 3, "done": 4}
+EVENT_RANK = {"started": 0, "interrupted": 1, "paused": 2, "blocked": 3, "failed": 4, "done": 5}
 """The state of an attempt never goes backwards: in whatever order events are read, the highest rank counts."""
 DONE = EVENT_RANK["done"]
 NOBODY = 0
