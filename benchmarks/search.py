@@ -23,9 +23,9 @@ from benchmarks._searches import (
 )
 
 QUICK = Size(trials=4, slots=2, shortest_s=0.02, epochs=3)
-FULL = Size(trials=40, slots=4, shortest_s=0.2)
-GOOD_SCORE = 0.93
-"""Of at most 0.967 after nine epochs."""
+FULL = Size(trials=24, slots=4, shortest_s=0.5)
+GOOD_SCORE = 0.96
+"""The best point reaches 0.967 after nine epochs. Searches with other random numbers take other times to it."""
 
 
 def whole_trainings(folder: Path, size: Size) -> list[Figure]:
@@ -63,8 +63,8 @@ def halved_trainings(folder: Path, size: Size) -> list[Figure]:
 def _halved(
     name: str, read: Callable[[Outcome], float], ours: Outcome, theirs: Outcome | None, unit: Unit = "s"
 ) -> Figure:
-    peer = (None, "") if theirs is None else (read(theirs), "Ray Tune, ASHA")
-    return Figure(f"halving: {name}", read(ours), *peer, unit)
+    peer = None if theirs is None else read(theirs)
+    return Figure(f"halving: {name}", read(ours), peer, "" if theirs is None else "Ray Tune, ASHA", unit)
 
 
 def measure(quick: bool) -> list[Figure]:

@@ -20,8 +20,9 @@ def print_search(plan: Plan) -> None:
     from seedfold.orchestrator.dispatch.search import search_settings
     from seedfold.orchestrator.search.plan_lines import space_lines
 
+    settings = search_settings(plan)
     print_text(f"{plan.study.name}: a search; each trial is {count_noun(len(plan.jobs), 'job')}", style="bold")
-    print_text(*space_lines(search_settings(plan)))
+    print_text(*space_lines(settings))
 
 
 def search_to_json(plan: Plan) -> dict[str, Any]:

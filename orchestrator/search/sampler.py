@@ -40,8 +40,16 @@ _MOST_LISTED = 100_000
 def next_params(settings: SearchSettings, history: Sequence[Trial]) -> dict[str, Any] | None:
     """Return the parameters of the next trial; None if every point of the space that was found has been tried.
 
-    ``history`` may be in any order. Raises UsageError for a sampler that cannot be made.
+    ``history`` may be in any order. Raises UsageError for a sampler that cannot be made, and if not even a first point
+    was found.
     """
+    params = _find_params(settings, history)
+    if params is None and all(trial.number < 0 for trial in history):
+        raise UsageError("search.only: leaves no point of the space; make it less strict")
+    return params
+
+
+def _find_params(settings: SearchSettings, history: Sequence[Trial]) -> dict[str, Any] | None:
     trials = sorted(history, key=lambda trial: trial.number)
     asked = [trial for trial in trials if trial.number >= 0]
     number = len(asked)

@@ -153,9 +153,13 @@ class SearchSettings:
     def with_axes(self, axes: Iterable[str]) -> SearchSettings:
         """Return the settings for a matrix with these axes, with ``over`` filled in.
 
-        Raises UsageError for an axis that the matrix does not have, and for one that is neither searched nor averaged.
+        Raises UsageError for an axis that the matrix does not have, for one that is searched as well, and for one that
+        is neither searched nor averaged.
         """
-        known = [axis for axis in dict.fromkeys(axes) if axis not in self.space]
+        known = list(dict.fromkeys(axes))
+        for axis in known:
+            if axis in self.space:
+                raise UsageError(f"search.space.{axis}: is an axis of the matrix as well; remove it from one of them")
         over = tuple(known) if self.over is None else tuple(_axis(name, known) for name in self.over)
         left = next((axis for axis in known if axis not in over), None)
         if left is not None:

@@ -6,7 +6,7 @@ A dimension is given in Hydra's grammar of sweeps (a list, ``choice(a,b)``, ``ra
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite, log, sqrt
 from typing import Any, Literal
@@ -112,13 +112,21 @@ def parse_space(settings: Any) -> dict[str, Dimension]:
     if not isinstance(settings, Mapping) or not settings:
         raise UsageError("search.space: has no dimensions; write search.space: {KEY: VALUES} for each key to search")
     space: dict[str, Dimension] = {}
-    for key, entry in settings.items():
+    for key, entry in _flattened(settings):
         dimension = _parse_dimension(str(key), entry)
         if dimension.key in space:
             raise UsageError(f"search.space.{key}: is given twice; remove one of them")
         _check_condition(dimension, space)
         space[dimension.key] = dimension
     return space
+
+
+def _flattened(settings: Mapping[str, Any], outer: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield keys with dots, also where an override on the command line has made nodes of them."""
+    for name, entry in settings.items():
+        key = f"{outer}{name}"
+        is_node = isinstance(entry, Mapping) and entry and all(isinstance(one, Mapping) for one in entry.values())
+        yield from _flattened(entry, f"{key}.") if is_node else [(key, entry)]
 
 
 def _check_condition(dimension: Dimension, before: Mapping[str, Dimension]) -> None:

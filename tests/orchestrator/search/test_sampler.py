@@ -11,6 +11,7 @@ import optuna
 import pytest
 from simulated_search import SimulatedSearch
 
+from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.search.history import Trial
 from seedfold.orchestrator.search.sampler import next_params, trial_seed
 from seedfold.orchestrator.settings.search import SearchSettings
@@ -157,6 +158,12 @@ def test_a_space_whose_points_can_be_listed_is_used_up() -> None:
         *((2, b) for b in range(3)),
         (3, 0),
     ]
+
+
+@pytest.mark.parametrize("sampler", ["random", "grid"])
+def test_conditions_that_leave_no_point_are_refused(sampler: str) -> None:
+    with pytest.raises(UsageError, match=r"search\.only: leaves no point of the space"):
+        next_params(settings_of(sampler, {"a": [1, 2], "b": [1, 2]}, only=["a>2"]), ())
 
 
 def test_the_study_fixes_the_first_points_or_a_part_of_them() -> None:

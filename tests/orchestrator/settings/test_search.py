@@ -103,6 +103,11 @@ def test_dimensions_of_choices(entry: Any, choices: tuple[Any, ...]) -> None:
     assert (one.kind, one.choices, one.prefix) == ("choice", choices, "+")
 
 
+def test_keys_with_dots_may_have_become_nodes_on_the_command_line() -> None:
+    space = parse_space({"optimizer": {"lr": {"uniform": [0, 1]}, "beta": {"choice": [1, 2]}}})
+    assert list(space) == ["optimizer.lr", "optimizer.beta"]
+
+
 def test_values_with_steps_are_written_as_short_as_the_step() -> None:
     assert parse_space({"a": {"uniform": [0, 0.2], "step": 0.05}})["a"].grid() == (0.0, 0.05, 0.1, 0.15, 0.2)
 
@@ -113,8 +118,8 @@ def test_a_key_may_be_searched_only_beside_some_values_of_others() -> None:
     assert not space["momentum"].is_active({"optimizer": "adam"})
 
 
-def test_over_is_all_axes_that_are_not_searched() -> None:
-    assert parse().with_axes(["seed", "fold", "model.width"]).over == ("seed", "fold")
+def test_over_is_all_axes_of_the_matrix() -> None:
+    assert parse().with_axes(["seed", "fold"]).over == ("seed", "fold")
     assert parse(over="split.fold").with_axes(["split.fold"]).over == ("split.fold",)
 
 
@@ -193,6 +198,7 @@ def test_what_is_wrong_is_one_line(changes: dict[str, Any], message: str) -> Non
     ("over", "axes", "message"),
     [
         (["sead"], ["seed"], "search.over: sead: no such axis (did you mean 'seed'?)"),
+        (["seed"], ["seed", "model.width"], "search.space.model.width: is an axis of the matrix as well"),
         (["seed"], ["seed", "task"], "search.over: the axis task is neither searched nor averaged"),
     ],
 )
