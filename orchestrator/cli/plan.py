@@ -1,4 +1,4 @@
-"""``seedfold plan OVERRIDES…``: shows what would run and why. It writes nothing under the root."""
+"""``seedfold plan OVERRIDES…``: shows what would run and why. It changes nothing of any study."""
 
 from __future__ import annotations
 

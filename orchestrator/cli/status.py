@@ -162,7 +162,8 @@ def progress_of_views(
     """The counts of jobs, and how far they are."""
     counts = status_to_json(overview.folder.name, views)
     progress = StudyProgress.find(views, queue_view.seconds_to_first_start() if queue_view else None)
-    axes = varying_axes(overview.jobs_at_addresses().values())
+    # The rows of running jobs show these; a study that only rests is not read for them.
+    axes = varying_axes(overview.jobs_at_addresses().values()) if progress.running else set()
     return [title_line(counts), *progress_lines(counts, progress, axes)]
 
 

@@ -21,6 +21,7 @@ from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES
+from seedfold.orchestrator.state.job_views import others_of
 from seedfold.orchestrator.state.overview import JobView, Overview
 from seedfold.orchestrator.state.study_list import StudySummary, list_studies
 
@@ -142,7 +143,7 @@ class WatchedStudy:
         self._screen = StudyScreen(self._overview, selection)
         self._queried_at = -inf
         self._queue_view = QueueView()
-        self._views: list[JobView] = []
+        self._views: Sequence[JobView] = []
 
     def refresh(self) -> None:
         """Read what is new; also query the scheduler if the last query was a while ago."""
@@ -172,7 +173,7 @@ class WatchedStudy:
     def is_finished(self) -> bool:
         """Whether no job is active; in a copy no job ever is."""
         is_copy = read_copy_origin(self._overview.folder) is not None
-        if is_copy or any(view.state in ACTIVE_STATES for view in self._views):
+        if is_copy or any(view.state in ACTIVE_STATES for view in others_of(self._views)):
             return is_copy
         # A filter may show no job that is active.
         jobs = self._selection.apply(self._overview.jobs_at_addresses().values(), lambda job: job)

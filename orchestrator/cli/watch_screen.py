@@ -20,6 +20,7 @@ from seedfold.orchestrator.cli.status import end_lines, title_line
 from seedfold.orchestrator.dispatch.queue_view import QueueView
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.job_states import StateName
+from seedfold.orchestrator.state.job_views import others_of
 from seedfold.orchestrator.state.overview import (
     JobView,
     Overview,
@@ -90,7 +91,7 @@ class StudyScreen:
         """Whether the chosen job is shown alone."""
         self._text: list[StyledLine] = []
         """What is shown in place of all else until a key is pressed."""
-        self._views: list[JobView] = []
+        self._views: Sequence[JobView] = []
         self._progress = StudyProgress((), (), None)
         self._counts: dict[str, Any] = {}
         self._notes: list[StyledLine] = []
@@ -105,7 +106,7 @@ class StudyScreen:
         """Which jobs are shown: those that the command line names, or that the filter does."""
         return Selection.parse(self._filter) if self._filter else self._given
 
-    def refresh(self, views: list[JobView], queue_view: QueueView) -> None:
+    def refresh(self, views: Sequence[JobView], queue_view: QueueView) -> None:
         """Take over what has been read."""
         self._views = views
         self._progress = StudyProgress.find(views, queue_view.seconds_to_first_start())
@@ -243,7 +244,7 @@ class StudyScreen:
         return self._ask_resume() if key == "r" else None
 
     def _ask_cancel(self, views: Sequence[JobView], advice: str) -> _Question | None:
-        to_cancel = {view.job.id: view for view in views if view.state in _TO_CANCEL}
+        to_cancel = {view.job.id: view for view in others_of(views) if view.state in _TO_CANCEL}
         if not to_cancel:
             self._message = advice
             return None
@@ -265,8 +266,8 @@ class StudyScreen:
         return "; ".join(filter(None, (done, result.note(name))))
 
     def _ask_resume(self) -> _Question | None:
-        ids = frozenset(view.job.id for view in self._views if view.state in _TO_RESUME)
-        failed = sum(view.state == "failed" for view in self._views)
+        ids = frozenset(view.job.id for view in others_of(self._views) if view.state in _TO_RESUME)
+        failed = sum(view.state == "failed" for view in others_of(self._views))
         if not failed:
             self._message = "no job that is shown has failed"
             return None

@@ -125,7 +125,7 @@ def _compare_with_today(
     ledger: Ledger, jobs: Sequence[JobDescription], states: JobStates, folder: Path
 ) -> tuple[CodeComparison, list[PlannedJob]]:
     """Return the comparison with the code in ``folder``, and the jobs with what has changed since they were done."""
-    comparison = compare_code(ledger, jobs, folder)
+    comparison = compare_code(ledger, next(reversed(jobs), None), folder)
     staleness = StalenessChecker(states, comparison)
     found = ((job, states.of(job.id)) for job in jobs)
     return comparison, [PlannedJob(job, state, state.state, staleness.find_changes(job, state)) for job, state in found]

@@ -82,7 +82,7 @@ def make_points(study: KeptStudy, where: Sequence[str], stage: str | None) -> di
     if stage is None:
         stage = _stage_with_metrics(study, views)
         views = [view for view in views if view.job.stage == stage]
-    views = unique_by_id(views)
+    views = list(unique_by_id(views))
     shown = thin(views, MOST_POINTS)
     axes = axis_names([view.job for view in shown])
     short = short_names(axes)

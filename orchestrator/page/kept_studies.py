@@ -101,10 +101,10 @@ class KeptStudy:
                 return before
             overview.refresh()
         self._judged_at = now
-        views = overview.job_views()
+        views = list(overview.job_views())
         if before is not None and views == before.views:
             return before
-        unique = unique_by_id(views)
+        unique = list(unique_by_id(views))
         by_id = {view.job.id: view for view in unique}
         return Snapshot(self.name, before.version + 1 if before else 1, views, unique, by_id)
 

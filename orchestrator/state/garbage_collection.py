@@ -133,7 +133,9 @@ class DeletableFinder:
 
     def _find_temporary_files(self) -> Iterator[DeletablePath]:
         """Files that a process was writing when it was killed, under the names that they have until they are whole."""
-        below = (self.folder.path.joinpath(one).rglob(".*") for one in ("claims", "code", "plans", "submissions"))
+        below = (
+            self.folder.path.joinpath(one).rglob(".*") for one in ("cache", "claims", "code", "plans", "submissions")
+        )
         for path in chain(self.folder.path.glob(".*"), *below):
             is_temporary = _TEMPORARY_NAME.fullmatch(path.name) and self.folder.snapshots_folder not in path.parents
             if is_temporary and self._is_old(path):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
+from seedfold.orchestrator.state.job_views import others_of
 from seedfold.orchestrator.state.overview import JobView, unique_by_id
 from seedfold.results.recording.attempt_file import Attempt
 from seedfold.results.recording.collect import find_monitor
@@ -52,7 +53,7 @@ class RunningJob:
 def find_running(views: Iterable[JobView]) -> list[RunningJob]:
     """Return the running jobs, in the order of the study."""
     now = time.time()
-    return [_look(view, now) for view in unique_by_id(views) if view.state == "running"]
+    return [_look(view, now) for view in others_of(unique_by_id(views)) if view.state == "running"]
 
 
 def _look(view: JobView, now: float) -> RunningJob:

@@ -11,6 +11,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.state.common_place import axes_text
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, StateName
+from seedfold.orchestrator.state.job_views import others_of
 from seedfold.orchestrator.state.overview import JobView, Overview, unique_by_id
 
 END_LINES = 20
@@ -76,12 +77,12 @@ class StudyLogs:
 
     def _is_active(self, views: Sequence[JobView]) -> bool:
         is_copy = read_copy_origin(self._overview.folder) is not None
-        return not is_copy and any(view.state in ACTIVE_STATES for view in views)
+        return not is_copy and any(view.state in ACTIVE_STATES for view in others_of(views))
 
     def _first_in(self, state: StateName) -> list[JobView]:
         return [view for view in self._views() if view.state == state][: self._limit]
 
-    def _views(self) -> list[JobView]:
+    def _views(self) -> Sequence[JobView]:
         return unique_by_id(self._overview.job_views())
 
     def _placed(self, view: JobView, lines: Sequence[bytes]) -> Iterator[PlacedLine]:

@@ -315,7 +315,7 @@ def _publish_result(attempt: _Attempt, record: dict[str, Any]) -> Path:
         )
     outputs = attempt.staging_folder / OUTPUTS
     if outputs.exists():
-        counts = count_by_stage(Plans(attempt.study).current_jobs.values())
+        counts = count_by_stage(Plans(attempt.study, keeps=False).current_jobs.values())
         copy_outputs(outputs, output_folder(attempt.study, attempt.job, counts[attempt.job.stage]))
     final = attempt.study.result_folder(attempt.job.id, number)
     make_folder(final.parent)

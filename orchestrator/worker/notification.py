@@ -98,8 +98,7 @@ def _has_ended(states: JobStates, job: str, job_state: JobState) -> bool:
 
 
 def _is_news(states: JobStates) -> bool:
-    latest = max((event["t"] for _, event in states.ledger.latest_events()), default=0.0)
-    return time.time() - latest < _NEWS_S
+    return time.time() - states.ledger.latest_time() < _NEWS_S
 
 
 def _message(study: StudyFolder, outcome: Outcome, found: Mapping[str, JobState]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class Worker:
         settings = submission.settings
         self.root, self.study, self.submission, self.environment = root, study, submission, environment
         self.policies = RetryPolicies.parse(settings["failures"])
-        self.states = JobStates(root, Ledger(study), self.policies)
+        self.states = JobStates(root, Ledger(study, keeps=False), self.policies)
         cluster = ClusterSettings.parse(settings["cluster"])
         self.machine = environment.machine(cluster, study.path)
         self.limit = StudyLimit(self.states, submission, self.machine)
