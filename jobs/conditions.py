@@ -29,7 +29,7 @@ _RANGE = re.compile(r"range\(\s*([+-]?\d+)\s*,\s*([+-]?\d+)\s*(?:,\s*([+-]?\d+)\
 _MOST_OF_A_RANGE = 100_000
 _INT = re.compile(r"[+-]?(?:0|[1-9]\d*(?:_\d+)*)")
 _FLOAT = re.compile(r"[+-]?(?:(?:\d+\.\d*|\.\d+)(?:e[+-]?\d+)?|\d+e[+-]?\d+|inf|nan)", re.IGNORECASE)
-_SHOWN_VALUES = 10
+_SHOWN_VALUES, _LONGEST_VALUE = 10, 60
 _SPECIAL_WORDS = {"null": None, "true": True, "false": False}
 _COMPARISONS: dict[Operator, Callable[[Any, Any], bool]] = {
     "<": lambda left, right: left < right,
@@ -211,14 +211,15 @@ def _check_value(term: Term, jobs: Iterable[Selectable]) -> None:
         found.setdefault(_value_text(job.axes[axis]))
     some = list(found)[:_SHOWN_VALUES]
     more = ", …" if len(found) > len(some) else ""
-    typed = ",".join(term.texts)
+    typed = _value_text(",".join(term.texts))
     is_range = re.fullmatch(r"(-?\d+)(?:-|\.\.|:)(-?\d+)", typed)
     advice = f"; for a range: '{term.key}>={is_range[1]} {term.key}<={is_range[2]}'" if is_range else ""
     raise UsageError(f"{term.key}={typed}: no job has this value{advice}; values: {', '.join(some)}{more}")
 
 
 def _value_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
 
 
 def _is_on_job(term: Term, axes: Collection[str]) -> bool:
@@ -249,7 +250,8 @@ def _parse_term(text: str, start: int) -> tuple[Term, int]:
 
 
 def _parse_values(text: str, position: int) -> tuple[list[Any], list[str], int]:
-    values, texts = [], []
+    values: list[Any] = []
+    texts: list[str] = []
     while True:
         found = _RANGE.match(text, position)
         if found is not None:

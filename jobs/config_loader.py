@@ -8,7 +8,8 @@ reads files, defaults lists and overrides, and makes its own node.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -26,6 +27,12 @@ from omegaconf import Container, DictConfig, OmegaConf, flag_override
 
 from seedfold.jobs.config_repository import CachingRepository
 
+_CHOICES_ONLY = re.compile(r"(?:[\w/-]|\$\{(?!defaults\b)\w+\})*")
+"""A text that names choices of groups, and no place in the defaults list itself."""
+
+MANY_FILES = 8
+"""From so many files on, what they set below a top-level key is merged in parts."""
+
 NodePath = tuple[Any, ...]
 PlacedFile = tuple[str, str]
 """A configuration file, and the package that it is put in."""
@@ -33,10 +40,14 @@ PlacedFile = tuple[str, str]
 
 @dataclass(frozen=True)
 class KeyContent:
-    """What one file sets below one top-level key, and the places in it whose values merging has to look up."""
+    """What one file sets below one top-level key, and the places in it whose values merging has to look up.
+
+    ``children`` are the keys directly below it; None if it is not a plain mapping.
+    """
 
     paths: frozenset[NodePath]
     context_dependent: frozenset[NodePath]
+    children: tuple[str, ...] | None
 
 
 FileContents = Mapping[str, KeyContent]
@@ -62,6 +73,7 @@ class CachingLoader(ConfigLoaderImpl):
         self._contents: dict[PlacedFile, FileContents | None] = {}
         self._merged: dict[tuple[str, tuple[PlacedFile, ...]], bytes] = {}
         self._wanted_keys: Collection[str] | None = None
+        self._wanted_child: str | None = None
         self._is_copy = False
         self.latest = ComposedFiles()
 
@@ -121,16 +133,49 @@ class CachingLoader(ConfigLoaderImpl):
         repo: IConfigRepository,
     ) -> None:
         """Merge what the files set below these keys, and remember it."""
-        placed_files = {part for key in keys for part in files_by_key[key]}
-        self._wanted_keys = keys
+        children = {key: self._children_of(key, files_by_key[key]) for key in keys}
+        whole = {key for key in keys if len(children[key]) < 2}
+        merged = self._merge_part(whole, None, {part for key in whole for part in files_by_key[key]}, defaults, repo)
+        for key in whole:
+            self._merged[key, files_by_key[key]] = pickle.dumps(single_key_config(key, merged._get_node(key)))
+        for key in keys - whole:
+            parts = [self._merge_part({key}, child, files, defaults, repo) for child, files in children[key].items()]
+            self._merged[key, files_by_key[key]] = pickle.dumps(_join_children(key, parts))
+
+    def _children_of(self, key: str, files: Sequence[PlacedFile]) -> Mapping[str, set[PlacedFile]]:
+        """Return the files that set each key directly below a top-level key, if it pays to merge these one by one.
+
+        OmegaConf goes over all that was merged for each file that it adds. Nothing is returned where a file sets the
+        top-level key to anything but a plain mapping.
+        """
+        found: dict[str, set[PlacedFile]] = {}
+        if len(files) < MANY_FILES:
+            return found
+        for file in files:
+            content = self._contents[file]
+            children = None if content is None else content[key].children
+            if children is None:
+                return {}
+            for child in children:
+                found.setdefault(child, set()).add(file)
+        return found
+
+    def _merge_part(
+        self,
+        keys: set[str],
+        child: str | None,
+        files: set[PlacedFile],
+        defaults: list[ResultDefault],
+        repo: IConfigRepository,
+    ) -> DictConfig:
+        """Merge what files set below these keys; of one key, only what they set below one ``child``."""
+        self._wanted_keys, self._wanted_child = keys, child
         try:
-            merged = super()._compose_config_from_defaults_list(
-                [default for default in defaults if _placed_file(default) in placed_files], repo
+            return super()._compose_config_from_defaults_list(
+                [default for default in defaults if _placed_file(default) in files], repo
             )
         finally:
-            self._wanted_keys = None
-        for key in keys:
-            self._merged[key, files_by_key[key]] = pickle.dumps(single_key_config(key, merged._get_node(key)))
+            self._wanted_keys = self._wanted_child = None
 
     def _are_own_files(self, repo: IConfigRepository) -> bool:
         """Whether ``repo`` finds what the loader finds: a search path of its own has other files of the same names."""
@@ -142,6 +187,11 @@ class CachingLoader(ConfigLoaderImpl):
         if self._wanted_keys is not None and isinstance(found.config, DictConfig):
             for key in [key for key in found.config if key not in self._wanted_keys]:
                 del found.config[key]
+            if self._wanted_child is not None:
+                for key in list(found.config):
+                    node: Any = found.config._get_node(key)
+                    for child in [child for child in node if child != self._wanted_child]:
+                        del node[child]
         return found
 
     def _embed_result_config(  # type: ignore[override]
@@ -168,17 +218,20 @@ class CachingLoader(ConfigLoaderImpl):
 def observed_defaults(composed: ComposedFiles) -> Iterator[None]:
     """Note in ``composed`` which files Hydra chooses.
 
-    Hydra gathers all choices for each file; here it does so for those that need them. Few defaults lists have an
-    interpolation.
+    Hydra gathers all choices for each file, and the defaults list as well; here it does so where they are needed. Few
+    defaults lists have an interpolation.
     """
-    original_map, original_list = defaults_list._create_interpolation_map, config_loader_impl.create_defaults_list
+    loader: Any = config_loader_impl
+    original_map, original_list = defaults_list._create_interpolation_map, loader.create_defaults_list
 
     def interpolation_map(
         overrides: defaults_list.Overrides, defaults_list: list[InputDefault], self_added: bool
     ) -> DictConfig:
         texts = [_chosen_text(default) for default in defaults_list if default.is_interpolation()]
         composed.interpolations += texts
-        return original_map(overrides, defaults_list, self_added) if texts else DictConfig({})
+        if all(_CHOICES_ONLY.fullmatch(text) for text in texts):
+            return OmegaConf.create(dict(overrides.known_choices)) if texts else DictConfig({})
+        return original_map(overrides, defaults_list, self_added)
 
     def defaults_list_of(repo: IConfigRepository, *arguments: Any, **options: Any) -> DefaultsList:
         composed.repo = repo
@@ -186,12 +239,12 @@ def observed_defaults(composed: ComposedFiles) -> Iterator[None]:
         return composed.defaults
 
     defaults_list._create_interpolation_map = interpolation_map
-    config_loader_impl.create_defaults_list = defaults_list_of
+    loader.create_defaults_list = defaults_list_of
     try:
         yield
     finally:
         defaults_list._create_interpolation_map = original_map
-        config_loader_impl.create_defaults_list = original_list
+        loader.create_defaults_list = original_list
 
 
 def _chosen_text(default: InputDefault) -> str:
@@ -227,7 +280,15 @@ def _key_content(key: str, node: Any) -> KeyContent:
     return KeyContent(
         frozenset(path for path, _ in nodes),
         frozenset(place for place, inner in nodes if _depends_on_context(inner, key)),
+        _children_of_node(node),
     )
+
+
+def _children_of_node(node: Any) -> tuple[str, ...] | None:
+    if not isinstance(node, DictConfig) or node._is_interpolation() or node._is_none() or node._is_missing():
+        return None
+    is_plain = node._metadata.object_type is dict and node._metadata.ref_type is Any and not node._metadata.flags
+    return tuple(node) if is_plain and all(isinstance(key, str) for key in node) else None
 
 
 def _depends_on_context(node: Any, key: str) -> bool:
@@ -256,6 +317,17 @@ def single_key_config(key: str, node: Any) -> DictConfig:
     with flag_override(config, "no_deepcopy_set_nodes", True):
         config[key] = node
     return config
+
+
+def _join_children(key: str, parts: Sequence[DictConfig]) -> DictConfig:
+    """Return a configuration of one key with what each part has below it."""
+    first: Any = parts[0]._get_node(key)
+    with flag_override(first, "no_deepcopy_set_nodes", True):
+        for part in parts[1:]:
+            node: Any = part._get_node(key)
+            for child in list(node):
+                first[child] = node._get_node(child)
+    return single_key_config(key, first)
 
 
 def join_nodes(nodes: Mapping[str, bytes]) -> DictConfig:

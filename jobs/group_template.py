@@ -137,12 +137,7 @@ class Template:
         resolved_here = [leaf for leaf in leaves if self._is_resolved_here(leaf)]
         fixed = [leaf for leaf in resolved_here if not leaf.sources]
         values = self._fixed_values(fixed)
-        config_part = {key: value for key, value in self._tree.items() if self._is_in_config(key)}
-        base = (
-            insert_values(config_part, make_value_tree([[leaf.path for leaf in fixed]]), (values,))
-            if fixed
-            else config_part
-        )
+        base = self._fill_in(fixed, values)
         if not self._conventions.leaves_to_job:
             self._refuse_missing(base)
         changing = PathSet(leaf.path for leaf in resolved_here if leaf.sources)
@@ -168,6 +163,17 @@ class Template:
         self._documents = HashedDocuments(
             identity, self._layout, hashed, [self._sources_of_group(n) for n in self._config_groups], self._subtrees
         )
+
+    def _fill_in(self, leaves: Sequence[Leaf], values: Sequence[Any]) -> dict[str, Any]:
+        """Return the part of the configuration that jobs get, with the values of these strings in their places."""
+        inner: dict[str, dict[KeyPath, Any]] = {}
+        for leaf, value in zip(leaves, values, strict=True):
+            inner.setdefault(leaf.path[0], {})[leaf.path] = value
+        filled = {
+            key: self._subtrees.filled(key, self._tree[key], tuple(own), tuple(own.values()))
+            for key, own in inner.items()
+        }
+        return {key: filled.get(key, value) for key, value in self._tree.items() if self._is_in_config(key)}
 
     def _is_in_config(self, key: str) -> bool:
         return key not in self._conventions.study_keys or key == self._conventions.resources_key

@@ -159,8 +159,8 @@ class _ProgramContext(StudyContext):
         }
         _watch_hydra_node(self.watch, view)
         self.hydra_nodes[id(view)] = view, {**self.program.identity, "program": program, "node": hydra_node}
-        node = partial(config._get_node, validate_access=False)
-        return Composition(node, lambda: config, paths_to_texts(plain_tree(config)), view)
+        node_of = partial(config._get_node, validate_access=False)
+        return Composition(node_of, lambda: config, paths_to_texts(plain_tree(config)), view)
 
 
 def _watch_hydra_node(watch: ResolverWatch, view: Any) -> None:

@@ -78,6 +78,7 @@ def find_dependencies(text: str) -> Dependencies:
     return Dependencies(frozenset(references), frozenset(resolvers))
 
 
+@lru_cache(maxsize=65536)
 def target_path(reference: str, path: KeyPath) -> KeyPath:
     """Return the path that a reference names, written in the value at path ``path``.
 

@@ -171,7 +171,7 @@ def _replaced(places: Sequence[_Place], subtrees: Sequence[InputDefault | Defaul
 
 
 def _children(tree: DefaultsTreeNode) -> list[Any]:
-    return [] if tree.children is None else tree.children  # type: ignore[return-value]
+    return [] if tree.children is None else tree.children
 
 
 def _find_places(tree: DefaultsTreeNode, group: str) -> Iterator[_Place]:

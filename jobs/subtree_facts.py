@@ -14,7 +14,7 @@ from seedfold.jobs.canonical_json import require_text_key
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.interpolations import MISSING
 from seedfold.jobs.key_patterns import KeyPath
-from seedfold.jobs.shared_config import walk_paths, walk_texts
+from seedfold.jobs.shared_config import insert_values, make_value_tree, walk_paths, walk_texts
 
 MAX_KNOWN = 1 << 14
 """How many values are known at a time."""
@@ -71,6 +71,7 @@ class KnownSubtrees:
         self._identity = identity
         # A value that is kept here keeps its id.
         self._known: dict[tuple[str, int], SubtreeFacts] = {}
+        self._filled: dict[Any, tuple[Any, Any]] = {}
 
     def of(self, key: str, value: Any) -> SubtreeFacts:
         """Return what is known of ``value``."""
@@ -85,10 +86,34 @@ class KnownSubtrees:
         """Return what is known of ``value``, if it was asked for before."""
         return self._known.get((key, id(value)))
 
+    def filled(self, key: str, value: Any, paths: tuple[KeyPath, ...], inner: tuple[Any, ...]) -> Any:
+        """Return ``value`` with ``inner`` values at ``paths``, which begin with ``key``.
+
+        Equal values give the same object.
+        """
+        if paths == ((key,),):
+            return inner[0]
+        try:
+            # Python takes 1, 1.0 and True for equal, and 0.0 and -0.0.
+            exact = tuple((type(one), repr(one) if type(one) is float else one) for one in inner)
+            known = self._filled.get((key, id(value), paths, exact))
+        except TypeError:
+            return _fill(value, paths, inner)
+        if known is None:
+            if len(self._filled) >= MAX_KNOWN:
+                self._filled.clear()
+            known = self._filled[key, id(value), paths, exact] = value, _fill(value, paths, inner)
+            self.of(key, known[1])
+        return known[1]
+
     def unresolved(self, tree: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
         """Yield the texts in ``tree`` that stand for another value."""
         for key, value in tree.items():
             yield from self.of(key, value).unresolved
+
+
+def _fill(value: Any, paths: tuple[KeyPath, ...], inner: tuple[Any, ...]) -> Any:
+    return insert_values(value, make_value_tree([[path[1:] for path in paths]]), (inner,))
 
 
 def hashed_texts(identity: Identity, key: str, value: Any) -> tuple[str, str]:

@@ -31,7 +31,7 @@ from seedfold.orchestrator.cli.status import failure_lines, progress_of_views
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.dispatch.wait import JobWatcher, Progress, stop_workers
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
-from seedfold.orchestrator.ledger.plans import Plans
+from seedfold.orchestrator.ledger.plans import last_plan_header
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.given_up import given_up_jobs, given_up_lines
 from seedfold.orchestrator.state.held_lines import held_lines, kept_back
@@ -104,7 +104,7 @@ def wait_if_asked(root: Root, launched: LaunchResult, wait: bool | None) -> int:
 
 
 def _runs_locally(study: StudyFolder) -> bool:
-    header = Plans(study).header
+    header = last_plan_header(study)
     return header is not None and header.settings["cluster"]["executor"] == "local"
 
 

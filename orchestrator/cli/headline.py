@@ -34,7 +34,7 @@ def write_result_table(
     apart = [axis for axis in axes if is_repetition(axis) or axis == finished.code_axis.name]
     problem = [*problem_axes(axes, request.compare), *apart]
     removed = note_removed(overview)
-    lead = lead_line(frame, finished.jobs, sort, request.over) if sort and name == "metrics" else None
+    lead = lead_line(frame, finished.jobs, sort) if sort and name == "metrics" else None
     notes = [] if len(frame) else ["no finished job meets the conditions"]
     notes += [lead] if lead else []
     notes += frame.attrs.get(NOTES, ())

@@ -26,6 +26,7 @@ from seedfold.orchestrator.cli.console import (
     print_text,
     wrap_lines,
 )
+from seedfold.orchestrator.cli.failure_places import failure_places
 from seedfold.orchestrator.cli.ls import print_studies
 from seedfold.orchestrator.cli.pager import with_pager
 from seedfold.orchestrator.cli.running_rows import epoch_text, metric_text, running_rows
@@ -220,11 +221,12 @@ def running_text(job: RunningJob) -> str:
 def failure_lines(views: Sequence[JobView]) -> list[StyledLine]:
     """Failures, one paragraph per kind and traceback, with one example of each."""
     paragraphs: list[StyledLine] = []
-    for group in group_failures(views):
+    groups = group_failures(views)
+    for group, place in zip(groups, failure_places(groups, views), strict=True):
         example = group.example
         address = axes_text(example["axes"])
         paragraphs += make_lines(f"{group.job_count} failed, {group.kind}: {example['reason']}", style="red")
-        paragraphs += make_lines(*([f"  all with {group.place}"] if group.place else []))
+        paragraphs += make_lines(*([f"  {place}"] if place else []))
         paragraphs += make_lines(
             f"  e.g. {example['id'][:12]}{address and f' {address}'}, attempt {example['attempts']}"
         )

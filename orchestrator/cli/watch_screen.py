@@ -10,6 +10,7 @@ from seedfold.jobs.errors import SeedfoldError, count_noun
 from seedfold.jobs.terminal_text import terminal_log
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
 from seedfold.orchestrator.cli.console import StyledLine, make_lines, output_width, wrap_lines
+from seedfold.orchestrator.cli.failure_places import failure_places
 from seedfold.orchestrator.cli.job_screen import job_lines
 from seedfold.orchestrator.cli.live_terminal import LiveTerminal
 from seedfold.orchestrator.cli.pager import page_lines
@@ -110,10 +111,10 @@ class StudyScreen:
         self._views = views
         self._progress = StudyProgress.find(views, queue_view.seconds_to_first_start())
         self._counts = status_to_json(self._overview.folder.name, views)
+        groups = group_failures(views)
         failures = [
-            f"{group.job_count} failed, {group.kind}: {group.example['reason']}"
-            + (f"; all with {group.place}" if group.place else "")
-            for group in group_failures(views)
+            f"{group.job_count} failed, {group.kind}: {group.example['reason']}" + (f"; {place}" if place else "")
+            for group, place in zip(groups, failure_places(groups, views), strict=True)
         ]
         notes = [*status_notes(self._overview, views), *queue_view.lines()]
         self._notes = [*make_lines(*failures, style="red"), *make_lines(*notes, style="yellow")]
@@ -126,8 +127,8 @@ class StudyScreen:
             return [*self._text[: height - len(foot)], *foot]
         chosen = self._chosen_view() if self._shows_job else None
         if chosen is not None:
-            running = next((job for job in self._progress.running if job.job.id == self._chosen), None)
-            return [*job_lines(chosen, running, width, height - len(foot)), *foot]
+            its_run = next((job for job in self._progress.running if job.job.id == self._chosen), None)
+            return [*job_lines(chosen, its_run, width, height - len(foot)), *foot]
         top = [
             *wrap_lines([title_line(self._counts)], width),
             *stage_lines(self._progress.stages, width),

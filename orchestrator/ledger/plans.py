@@ -190,6 +190,12 @@ def _parse_header(path: Path, line: str) -> PlanHeader:
         return header
 
 
+def last_plan_header(study: StudyFolder) -> PlanHeader | None:
+    """Return the header of a study's last plan, without reading its jobs; None if there is no plan."""
+    files = _plan_files(study)
+    return read_plan_header(files[-1]) if files else None
+
+
 def _read_first_line(path: Path) -> str:
     with path.open(encoding="utf-8") as file:
         return file.readline()

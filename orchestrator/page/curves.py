@@ -53,7 +53,8 @@ def make_curves(
     labels = make_labels(snapshot, [group[0] for group, _ in shown], repeated if mean else ())
     curves = []
     for (group, members), label in zip(shown, labels, strict=True):
-        own = [curves_of[view.job.id][chosen] for view in members if chosen in curves_of[view.job.id]]
+        of_members = [curves_of[view.job.id] for view in members]
+        own = [found[chosen] for found in of_members if chosen is not None and chosen in found]
         if own:
             points = mean_points(own) if len(own) > 1 else own[0]
             curve = _curve(members[0], label, points) | {"running": any(view.state == "running" for view in members)}

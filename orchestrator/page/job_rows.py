@@ -10,7 +10,7 @@ from typing import Any
 
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.orchestrator.page.commands import selection_commands
-from seedfold.orchestrator.page.conditions import value_key
+from seedfold.orchestrator.page.conditions import condition_value, value_key
 from seedfold.orchestrator.page.kept_studies import KeptStudy, Snapshot
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.job_states import STATES
@@ -210,6 +210,7 @@ def _groups(
     return [
         {
             "value": values[key],
+            "where": f"{name}={condition_value(values[key])}" if column.kind == "axis" else None,
             "jobs": len(own),
             "states": dict(Counter(view.state for view in own)),
             "means": _means(study, own) if with_means else {},

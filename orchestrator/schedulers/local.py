@@ -11,17 +11,11 @@ import subprocess
 import sys
 
 from seedfold.jobs.errors import UnreachableError
-from seedfold.jobs.moved_modules import oldest_name
 from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.ledger.submissions import Submission
-
-# The worker imports the snapshot of the code, which may be from before a module moved: it is told the oldest name.
-_FUNCTION = f"{oldest_name('seedfold.orchestrator.worker.local_task')}:work"
-_CALL = """
-import os, pkgutil, sys
-pkgutil.resolve_name(sys.argv[1])(sys.argv[2], os.environ.get("CUDA_VISIBLE_DEVICES"))
-"""
+from seedfold.orchestrator.schedulers.portable_call import python_arguments
+from seedfold.orchestrator.worker.local_task import work
 
 _started: list[subprocess.Popen[bytes]] = []
 """Workers that this process has started and not yet waited for: they are zombies from their end until then."""
@@ -33,10 +27,11 @@ def start_worker(submission: Submission) -> None:
     Raises UsageError if the snapshot that it is to run is gone.
     """
     environment = {**os.environ, "PYTHONPATH": submission.python_path()}
+    arguments = python_arguments(work, [str(submission.folder), os.environ.get("CUDA_VISIBLE_DEVICES")])
     _started[:] = [worker for worker in _started if worker.poll() is None]
     with submission.log_file.open("ab") as log:
         worker = subprocess.Popen(
-            [sys.executable, "-P", "-u", "-c", _CALL, _FUNCTION, str(submission.folder)],
+            [sys.executable, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
@@ -21,20 +21,20 @@ def value_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def common_place(some: Sequence[JobDescription], jobs: Sequence[JobDescription]) -> str:
-    """Return, as conditions, the values of the axes that ``some`` of the ``jobs`` have and not all jobs do.
+def common_place(some: Sequence[JobDescription], all_values: Mapping[str, Sequence[str]]) -> str:
+    """Return, as conditions, the values of the axes that ``some`` jobs of a study have and not all jobs do.
 
-    An axis is left out if ``some`` have all of its values, or too many to be read. Empty for a single job: its own
-    axes say it.
+    ``all_values`` are those of all jobs, from `axis_texts`. An axis is left out if ``some`` have all of its values, or
+    too many to be read. Empty for a single job: its own axes say it.
     """
     if len(some) < 2:
         return ""
-    found, all_values = _values(some), _values(jobs)
+    found = axis_texts(some)
     told = {axis: texts for axis, texts in found.items() if len(texts) < min(len(all_values[axis]), _MOST_VALUES + 1)}
     return " ".join(f"{axis}={','.join(texts)}" for axis, texts in told.items())
 
 
-def _values(jobs: Sequence[JobDescription]) -> dict[str, list[str]]:
+def axis_texts(jobs: Iterable[JobDescription]) -> dict[str, list[str]]:
     """The texts of the values of each axis, in the order in which they come."""
     found: dict[str, dict[str, None]] = {}
     for job in jobs:

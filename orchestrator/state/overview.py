@@ -24,8 +24,8 @@ from seedfold.orchestrator.settings.report import ReportSettings
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.code_axis import find_code_axis
 from seedfold.orchestrator.state.code_versions import FinishedAttempt
-from seedfold.orchestrator.state.common_place import axes_text, common_place, value_text
-from seedfold.orchestrator.state.given_up import given_up_jobs, given_up_lines
+from seedfold.orchestrator.state.common_place import axes_text, value_text
+from seedfold.orchestrator.state.given_up import given_up_jobs, given_up_lines, resume_text
 from seedfold.orchestrator.state.held_lines import held_lines, kept_back
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobState, JobStates, ResultCheck, count_states
@@ -51,8 +51,6 @@ class FailureGroup:
     jobs: tuple[str, ...]
     """Their ids."""
     example: dict[str, Any]
-    place: str = ""
-    """What tells these jobs from the others of the study, as conditions: ``lr=1.0 width=16,64``."""
 
     @property
     def job_count(self) -> int:
@@ -191,20 +189,13 @@ def count_views(views: Iterable[JobView]) -> dict[str, int]:
 def group_failures(views: Iterable[JobView]) -> list[FailureGroup]:
     """Group failed jobs by kind and by traceback without numbers, addresses and paths; the largest group first."""
     groups: dict[tuple[str, str], list[JobView]] = {}
-    unique_views = unique_by_id(views)
-    for view in others_of(unique_views):
+    for view in others_of(unique_by_id(views)):
         if view.state == "failed" and view.job_state.event is not None:
             event = view.job_state.event
             groups.setdefault((event["kind"], event["digest"]), []).append(view)
     ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
-    jobs = [view.job for view in unique_views] if groups else []
     return [
-        FailureGroup(
-            kind,
-            tuple(view.job.id for view in members),
-            members[0].failure_json(),
-            common_place([view.job for view in members], jobs),
-        )
+        FailureGroup(kind, tuple(view.job.id for view in members), members[0].failure_json())
         for (kind, _), members in ordered
     ]
 
@@ -351,7 +342,7 @@ def idle_lines(overview: Overview, views: Sequence[JobView]) -> list[str]:
     waiting_count = len(idle) - sum(map(len, given_up.values()))
     if waiting_count:
         waiting = count_noun(waiting_count, "job waits", "jobs wait")
-        lines.append(f"{waiting} and no worker is running; to start them: seedfold resume {study}")
+        lines.append(f"{waiting} and no worker is running; to start them: {resume_text(study, views)}")
     return lines
 
 

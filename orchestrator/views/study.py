@@ -258,12 +258,22 @@ class Study:
         kinds: Sequence[str] = (),
         wait: bool = True,
         accept_code: bool = False,
+        keep_cancelled: bool = False,
     ) -> pd.DataFrame:
-        """Start the jobs that are neither done nor queued nor running, also failed ones; otherwise as `launch`."""
-        selection = _parse_selection(where)
-        return self._wait_and_get_status(
-            resume(self.root, self.name, overrides, selection=selection, kinds=kinds, accept=accept_code), wait
+        """Start the jobs that are neither done nor queued nor running, also failed ones; otherwise as `launch`.
+
+        With ``keep_cancelled``, cancelled jobs stay cancelled.
+        """
+        launched = resume(
+            self.root,
+            self.name,
+            overrides,
+            selection=_parse_selection(where),
+            kinds=kinds,
+            keep_cancelled=keep_cancelled,
+            accept=accept_code,
         )
+        return self._wait_and_get_status(launched, wait)
 
     def rerun(self, *overrides: str, where: Where = None, stale: bool = False, wait: bool = True) -> pd.DataFrame:
         """Run the done jobs of a selection again, or only those that are ``stale``; otherwise as `launch`."""

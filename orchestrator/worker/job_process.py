@@ -24,18 +24,9 @@ from typing import Any
 
 from seedfold.jobs.command import COMMAND_RUN
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.errors import UsageError
 from seedfold.jobs.late_references import has_late_reference, resolve_late_references
-from seedfold.jobs.secret_values import traceback_text, without_secrets
-from seedfold.jobs.work import (
-    OUTPUTS,
-    ConfigFailure,
-    ProgramFailure,
-    RunBlocked,
-    RunInterrupted,
-    Work,
-    only_parent,
-)
+from seedfold.jobs.secret_values import traceback_text
+from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunBlocked, RunInterrupted, Work, only_parent
 from seedfold.orchestrator.code.code_records import record_code
 from seedfold.orchestrator.code.command_files import command_code
 from seedfold.orchestrator.code.comparison import CodeComparison, CodeKey
@@ -48,6 +39,7 @@ from seedfold.orchestrator.ledger.output_files import copy_outputs, count_by_sta
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.settings.failures import failure_from_exception
+from seedfold.orchestrator.worker.failure_text import failure_text
 from seedfold.orchestrator.worker.fit_folders import clear_for_rerun, find_training_code, note_training
 from seedfold.orchestrator.worker.log_lines import say
 from seedfold.orchestrator.worker.messages import AttemptRequest, send_message
@@ -391,13 +383,8 @@ def _claim(attempt: _Attempt) -> str | None:
 def _report_failure(error: BaseException, job_id: str, attempt: int, report_pipe: int) -> int:
     failure = failure_from_exception(error)
     send_message(report_pipe, "failed", job=job_id, n=attempt, **failure.to_dict())
-    if isinstance(error, ProgramFailure):
-        # The program has printed its own traceback: one of this process would only be in the way.
-        say(without_secrets(str(error), os.environ), is_error=True)
-        return 1
-    first = f"{type(error).__name__}: {error}\n" if isinstance(error, UsageError | ConfigFailure) else ""
     # Only now, because the log may be on a disk that is full.
-    say(without_secrets(first, os.environ) + traceback_text(error, os.environ), is_error=True)
+    say(failure_text(error), is_error=True)
     return 1
 
 

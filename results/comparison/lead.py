@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.conditions import are_equal
 from seedfold.jobs.errors import UsageError, count_noun
-from seedfold.results.evaluation.axes import axis_names, find_axes, format_axes
-from seedfold.results.evaluation.problem_axes import is_repetition
+from seedfold.results.evaluation.axes import axis_names, format_axes
 from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.tables.best_values import lower_is_better
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 _SETTING = "setting"
 
 
-def lead_line(frame: pd.DataFrame, runs: Sequence[FinishedJob], metric: str, over: Sequence[str] = ()) -> str | None:
+def lead_line(frame: pd.DataFrame, runs: Sequence[FinishedJob], metric: str) -> str | None:
     """Return a sentence on the two best rows of a table of means; None if it has not two rows that can be compared.
 
     ``frame`` is the result of `seedfold.results.tables.result_tables.metric_means` of the ``runs``. The two are
@@ -37,8 +36,8 @@ def lead_line(frame: pd.DataFrame, runs: Sequence[FinishedJob], metric: str, ove
     ]
     if len(peers) < 2:
         return None
-    averaged = find_axes(runs, over) if over else [name for name in axis_names(runs) if is_repetition(name)]
-    axes = [name for name in axis_names(runs) if name not in averaged and name in frame.columns]
+    axes = [name for name in axis_names(runs) if name in frame.columns]
+    averaged = [name for name in axis_names(runs) if name not in axes]
     best, next_one = ({name: row[name] for name in axes} for _, row in peers.head(2).iterrows())
     differing = [name for name in axes if not are_equal(best[name], next_one[name])]
     place = " ".join(f"{key}={first[key]}" for key in ("stage", "split", "head") if rows[key].nunique() > 1)

@@ -23,12 +23,15 @@ def number_array(values: npt.NDArray[Any], known: npt.NDArray[np.bool_] | None =
 
 def text_array(texts: Sequence[str]) -> pa.Array:
     """Return texts as an array of strings. Raises UnicodeEncodeError for half of a surrogate pair."""
-    encoded = [text.encode() for text in texts]
-    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+    joined = "".join(texts)
+    # A character of ASCII is a byte; else each text has to be encoded to know its length.
+    lengths = map(len, texts) if joined.isascii() else (len(text.encode()) for text in texts)
+    ends = np.zeros(len(texts) + 1, dtype=np.int64)
+    np.cumsum(np.fromiter(lengths, dtype=np.int64, count=len(texts)), out=ends[1:])
     if ends[-1] > np.iinfo(np.int32).max:
         raise OverflowError(f"texts of {ends[-1]} bytes, which an Arrow array of strings cannot hold")
-    memory = [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(b"".join(encoded))]
-    return pa.Array.from_buffers(pa.string(), len(encoded), memory)
+    memory = [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(joined.encode())]
+    return pa.Array.from_buffers(pa.string(), len(texts), memory)
 
 
 def read_numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:

@@ -116,7 +116,7 @@ def publish(staging: Path, target: Path, record: Mapping[str, Any]) -> Result:
     result = Result(**fields, files=files, metrics=metrics, resolved={**record.get("resolved", {}), **resolved})
     text = json.dumps(result.to_dict(), ensure_ascii=False)
     try_again(lambda: _write_and_sync(staging / RESULT_FILE, text), staging)
-    for folder in try_again(lambda: [Path(found) for found, _, _ in os.walk(staging)][1:], staging):
+    for folder in try_again(lambda: [Path(found) for found, _, _ in os.walk(staging, onerror=_raise)][1:], staging):
         fsync_path(folder)
     fsync_path(staging)
     _move_into_place(staging, target)

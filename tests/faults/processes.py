@@ -58,7 +58,7 @@ def _what(command: str, parent_command: str) -> str:
         return "job" if template in parent_command else "template"
     if "seedfold.orchestrator.worker.job_process" in command:
         return "job"
-    if "seedfold.orchestrator.seat:work" in command or "submitit" in command or "scheduled" in command:
+    if "seat:work" in command or "submitit" in command or "scheduled" in command:
         return "worker"
     return command.replace("\0", " ")[:80]
 

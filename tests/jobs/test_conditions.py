@@ -87,6 +87,9 @@ def test_a_value_that_no_job_has_is_refused_with_those_that_there_are() -> None:
     Where.parse("seed=2,7 kind!=b seed<9").check_for_jobs(jobs)
     with pytest.raises(UsageError, match=r"^seed=7: no job has this value; values: 0, 1, 2$"):
         Where.parse("seed=7").check_for_jobs(jobs)
+    with pytest.raises(UsageError) as error:
+        Where.parse("kind=b").check_for_jobs([Job({"kind": "x" * 20_000})])
+    assert len(str(error.value)) < 120
     with pytest.raises(UsageError, match=r"for a range: 'seed>=1 seed<=2'; values"):
         Where.parse("seed=1..2").check_for_jobs(jobs)
 

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from config_trees import node_facts, trees, write, yaml_text
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from seedfold.jobs import config_loader
 from seedfold.jobs.compose import Composer
 from seedfold.jobs.config_loader import CachingLoader
 
@@ -43,10 +45,14 @@ def compare(folder: Path, files: dict[str, str], chosen: Sequence[tuple[str, str
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(files=trees(), chosen=st.permutations([(left, right) for left in ("one", "two") for right in ("one", "two")]))
-def test_composes_what_hydra_composes(files: dict[str, str], chosen: list[tuple[str, str]]) -> None:
+@given(
+    many=st.sampled_from([1, 8]),
+    files=trees(),
+    chosen=st.permutations([(left, right) for left in ("one", "two") for right in ("one", "two")]),
+)
+def test_composes_what_hydra_composes(many: int, files: dict[str, str], chosen: list[tuple[str, str]]) -> None:
     Composer()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, patch.object(config_loader, "MANY_FILES", many):
         compare(Path(folder), files, [*chosen, chosen[0]])
 
 
@@ -61,6 +67,16 @@ def test_what_is_merged_onto_an_interpolation_depends_on_what_it_stands_for(
     files = {"config": yaml_text({"defaults": order, "a": {"x": 1}, "m": m})}
     files |= {f"right/{name}": f"# @package a\nx: {value}" for name, value in (("one", 5), ("two", 7))}
     files |= {f"left/{name}": f"# @package {package}\ny: 2" for name in ("one", "two")}
+    compare(tmp_path, files, [("one", "one"), ("one", "two"), ("two", "one")])
+
+
+def test_parts_of_a_key_are_merged_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Composer()
+    monkeypatch.setattr(config_loader, "MANY_FILES", 3)
+    start = {"x": {"deep": 1, "other": [1]}, "y": None, "z": "${.x.deep}"}
+    files = {"config": yaml_text({"defaults": ["_self_", {"right": "one"}, {"left": "one"}], "m": start})}
+    files |= {f"right/{name}": f"# @package m.x\ndeep: {value}\nnew: 1" for name, value in (("one", 5), ("two", 7))}
+    files |= {f"left/{name}": f"# @package m\nw: {{}}\ny: 3\nx: {{deep: '{name}'}}" for name in ("one", "two")}
     compare(tmp_path, files, [("one", "one"), ("one", "two"), ("two", "one")])
 
 

@@ -36,9 +36,9 @@ def make_thumbnail(values: NDArray[Any]) -> bytes | None:
 def _to_image(values: NDArray[Any]) -> NDArray[Any] | None:
     """Return (height, width) or (height, width, 3)."""
     if values.ndim == 4:
-        return values[0, values.shape[1] // 2]
+        return np.asarray(values[0, values.shape[1] // 2])
     if values.ndim == 3:
-        return np.moveaxis(values, 0, -1) if len(values) == _COLOURS else values[len(values) // 2]
+        return np.moveaxis(values, 0, -1) if len(values) == _COLOURS else np.asarray(values[len(values) // 2])
     return values if values.ndim == 2 else None
 
 
@@ -53,7 +53,7 @@ def _shrink(image: NDArray[Any]) -> NDArray[Any]:
     down, across = rows // height, columns // width
     parts = cut[: height * down, : width * across].reshape(height, down, width, across, *image.shape[2:])
     means = parts.mean(axis=(1, 3), dtype=np.float64)
-    return means.round().astype(image.dtype) if image.dtype.kind in "iu" else means
+    return np.asarray(means.round().astype(image.dtype) if image.dtype.kind in "iu" else means)
 
 
 def _to_pixels(image: NDArray[Any]) -> Pixels:

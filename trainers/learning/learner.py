@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from seedfold.jobs.work import ConfigFailure, NonFiniteFailure
-from seedfold.trainers.data.batches import Batch, Block, Position
+from seedfold.trainers.data.batches import Batch, Block, Position, steps_of_epoch
 from seedfold.trainers.learning.losses import HeadsLoss
 from seedfold.trainers.setup.randomness import make_generator
 from seedfold.trainers.setup.ranks import SINGLE_RANK, Ranks
@@ -37,13 +37,14 @@ _TRAIN_STREAM = 3
 class TrainingRecipe:
     """How a network learns; ``steps_per_epoch`` is the number of batches per epoch, ``classes`` those of the task.
 
-    See `TrainerSettings` for the rest.
+    ``max_steps`` limits the batches of all epochs together. See `TrainerSettings` for the rest.
     """
 
     optimizer: Callable[..., Optimizer]
     schedule: Callable[[Optimizer], LRScheduler] | None
     steps_per_epoch: int
     seed: int
+    max_steps: int | None = None
     accumulate: int = 1
     clip: float | None = None
     monitor: str = "val/loss"
@@ -143,10 +144,13 @@ class Learner(pl.LightningModule, ABC):
 
     def _window_length(self, step: int) -> int:
         start = step - step % self.recipe.accumulate
-        return min(self.recipe.accumulate, self.recipe.steps_per_epoch - start)
+        return min(self.recipe.accumulate, self._steps_of_epoch() - start)
 
     def _ends_window(self, step: int) -> bool:
-        return (step + 1) % self.recipe.accumulate == 0 or step + 1 == self.recipe.steps_per_epoch
+        return (step + 1) % self.recipe.accumulate == 0 or step + 1 == self._steps_of_epoch()
+
+    def _steps_of_epoch(self) -> int:
+        return steps_of_epoch(self.recipe.steps_per_epoch, self.recipe.max_steps, self.position.epoch)
 
     def update_loss_sum(self) -> None:
         """Bring the position's loss sum up to date; raises NonFiniteFailure if a loss was not finite."""

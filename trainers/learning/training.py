@@ -85,9 +85,9 @@ def _run_training(
     )
     settings = _limit_epochs(settings, blocks.count_epochs(settings.max_epochs))
     loggers_of_rank = make_loggers(work) if ranks.is_first else []
-    trainer = _make_trainer(
-        settings, work.folder, [*_make_callbacks(settings), checkpointer], loggers_of_rank, _training_devices(ranks)
-    )
+    # Lightning validates after as many batches as an epoch had when it asked last.
+    options = {"reload_dataloaders_every_n_epochs": int(blocks.has_short_epoch), **_training_devices(ranks)}
+    trainer = _make_trainer(settings, work.folder, [*_make_callbacks(settings), checkpointer], loggers_of_rank, options)
     _start_at_epoch(trainer, progress.position.epoch)
     scored = [_validation_batches(data.evaluation_splits[data.validation_split], settings, ranks)]
     if settings.train_metrics:
@@ -201,6 +201,7 @@ def _make_recipe(
         schedule=build(schedule, "schedule") if schedule else None,
         steps_per_epoch=steps,
         seed=int(config["seed"]),
+        max_steps=settings.max_steps,
         accumulate=settings.accumulate,
         micro_batch=settings.micro_batch,
         halvings=micro_batch_halvings(),
@@ -230,12 +231,12 @@ def _prediction_devices(settings: TrainerSettings, ranks: Ranks) -> Mapping[str,
 
 
 def _make_trainer(
-    settings: TrainerSettings, folder: Path, callbacks: list[Any], loggers: list[Any], devices: Mapping[str, Any]
+    settings: TrainerSettings, folder: Path, callbacks: list[Any], loggers: list[Any], options: Mapping[str, Any]
 ) -> pl.Trainer:
     try:
         return pl.Trainer(
             accelerator=settings.accelerator,
-            **devices,
+            **options,
             precision=settings.precision,  # type: ignore[arg-type]
             deterministic=settings.deterministic,
             min_epochs=settings.min_epochs,

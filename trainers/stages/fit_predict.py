@@ -232,13 +232,17 @@ def _write_thumbnails(work: Work, split: str, samples: Samples, count: int) -> N
     """Keep pictures of the worst predicted samples, whose inputs are images; their targets have to be known."""
     if not count:
         return
-    rows = np.array(find_worst(list(read_heads(work.staging / file_name(split))), count), dtype=np.int64)
-    if not len(rows):
-        return
-    inputs = samples.inputs[rows]
-    values = inputs if isinstance(inputs, np.ndarray) else inputs.gather(slice(None))
-    pictures = {samples.ids[row]: make_thumbnail(own) for row, own in zip(rows, values, strict=True)}
+    rows = find_worst(list(read_heads(work.staging / file_name(split))), count)
+    # One after the other: of large volumes, a hundred would not fit into memory.
+    pictures = {samples.ids[row]: make_thumbnail(_read_input(samples, row)) for row in rows}
     if found := {sample: picture for sample, picture in pictures.items() if picture is not None}:
         write_thumbnails(work.staging, split, found)
-    else:
-        _log.info("predict.thumbnails: inputs of the shape %s are no images, so none are kept", values.shape[1:])
+    elif rows:
+        shape = _read_input(samples, rows[0]).shape
+        _log.info("predict.thumbnails: inputs of the shape %s are no images, so none are kept", shape)
+
+
+def _read_input(samples: Samples, row: int) -> Any:
+    if isinstance(samples.inputs, np.ndarray):
+        return samples.inputs[row]
+    return samples.inputs[np.array([row])].gather(slice(None))[0]

@@ -53,6 +53,12 @@ function jobs({jobs: number}) {
   return number === "1" ? "1 job" : `${number} jobs`;
 }
 
+/** An interval of very few differences is too narrow: the test has to agree. */
+function verdict(least, p) {
+  if (least <= 0) return "that may be chance.";
+  return p === null || p === undefined || p < 0.05 ? "hardly by chance." : "too few pairs to rule out chance.";
+}
+
 /** The difference of the first two in words. */
 function sureness({difference, settings, over}) {
   const same = over.map((name) => name.replaceAll("_", " ")).join(" and ");
@@ -67,5 +73,5 @@ function sureness({difference, settings, over}) {
   const tested = p === null || p === undefined ? "" : `; p ${p < 0.001 ? "< 0.001" : `= ${Number(p.toPrecision(2))}`}, ${test}`;
   const many = settings > 2 ? ` That these are the first two of ${settings} is not taken into account.` : "";
   return `${better} on average of ${plural(pairs, "pair")} of jobs with the same ${same} (95 % interval ${metricText(least)} to ${metricText(most)}${tested}): ${
-    least > 0 ? "hardly by chance." : "that may be chance."}${many}`;
+    verdict(least, p)}${many}`;
 }

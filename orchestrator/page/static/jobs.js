@@ -103,7 +103,7 @@ function Groups({route, groups}) {
   const metrics = [...new Set(groups.flatMap((group) => Object.keys(group.means)))];
   return html`<${Scroll} label="Groups"><table><thead><tr><th scope="col">${shortName(axis)}</th><th scope="col" class="n">jobs</th><th scope="col">states</th>
     ${metrics.map((name) => html`<th key=${name} scope="col" class="n">${name}</th>`)}</tr></thead><tbody>${groups.map((group) => html`<tr key=${text(group.value)}>
-    <th scope="row">${text(group.value)}</th><td class="n">${count(group.jobs)}</td><td>${counts(group.states)}</td>
+    <th scope="row">${group.where && group.value !== null ? html`<a href=${address(route.parts, {...route.chosen, group: "", page: "", where: [route.chosen.where, group.where].filter(Boolean).join(" ")})}>${text(group.value)}</a>` : text(group.value)}</th><td class="n">${count(group.jobs)}</td><td>${counts(group.states)}</td>
     ${metrics.map((name) => html`<td key=${name} class="n">${metric(group.means[name] ?? null)}</td>`)}</tr>`)}</tbody></table><//>`;
 }
 

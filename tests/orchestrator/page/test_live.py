@@ -72,8 +72,8 @@ def test_names_and_values_that_are_written_to_do_harm_are_text(toy: Toy) -> None
     keys = [column["key"] for column in answer.json()["columns"]]
     assert answer.json()["rows"][0][keys.index("note")] == HOSTILE
     # What follows a condition of the page as a command stays one word of the shell.
-    chosen = ask(page, "studies/hostile/jobs", where='note="$(rm -rf ~)\'"')
-    assert "'note=\"$(rm -rf ~)'\"'\"'\"'" in chosen["command"]
+    chosen = ask(page, "studies/hostile/jobs", where='note!="$(rm -rf ~)\'"')
+    assert "'note!=\"$(rm -rf ~)'\"'\"'\"'" in chosen["command"]
     for row in answer.json()["rows"]:
         assert ask(page, f"studies/hostile/jobs/{row[0]}")["id"] == row[0]
     wait_until(lambda: ask(page, "studies/hostile")["states"]["done"] == 2)

@@ -99,11 +99,11 @@ def test_out_of_memory_is_tried_again(toy: Toy) -> None:
 
 
 def test_the_micro_batch_is_halved_after_each_failure_where_the_study_allows_it(toy: Toy) -> None:
-    allowed = "failures.kinds.oom_gpu={retries: 2, wait_s: 0, halve_micro_batch: true}"
-    assert trouble(toy, "gpu", allowed)["states"]["done"] == 1
+    often = ("failures.kinds.oom_gpu.retries=2", "failures.kinds.oom_gpu.wait_s=0")
+    assert trouble(toy, "gpu", *often, "failures.kinds.oom_gpu.halve_micro_batch=true")["states"]["done"] == 1
     [job] = toy.study("trouble").path.glob("store/*/*.3")
     assert "HALVINGS" not in (job / "result.json").read_text().partition('"provenance"')[0], "it is not part of the job"
-    trouble(toy, "gpu", "failures.kinds.oom_gpu={retries: 2, wait_s: 0}", "study=again", attempts=1)
+    trouble(toy, "gpu", *often, "study=again", attempts=1)
     [failure] = toy.json_of("status", "again")["failures"]
     assert (failure["attempts"], failure["reason"]) == (3, "OutOfMemoryError: CUDA out of memory with 0")
 
@@ -118,7 +118,7 @@ def test_identical_tracebacks_stop_the_stage(toy: Toy) -> None:
     assert why in ended.stdout
     shown = toy.output_of("status", "toy")
     assert why in shown
-    assert "all with seed=0,1,2,3,4\n" in shown
+    assert "  all with seed=0,1,2,3,4\n" in shown
     assert "no worker is running" not in shown
     logs = toy.output_of("logs", "toy", "--failed")
     assert logs.count("Traceback") == 5, "they differ in the number of the seed"

@@ -8,7 +8,7 @@ import pytest
 
 from seedfold.results.comparison.lead import lead_line
 from seedfold.results.store.finished_job import FinishedJob
-from seedfold.results.tables.result_tables import metric_means
+from seedfold.results.tables.result_tables import metric_means, metrics
 
 Make = Callable[..., FinishedJob]
 
@@ -34,6 +34,19 @@ def test_the_best_is_compared_with_the_next_over_their_seeds(make_run: Make) -> 
 def test_the_name_of_a_metric_tells_what_is_better(make_run: Make, metric: str, best: str) -> None:
     runs = runs_of(make_run, metric, narrow=0.5, broad=0.8)
     assert (lead_line(metric_means(runs), runs, metric) or "").startswith(f"best {metric}: width={best}, before width=")
+
+
+def test_means_over_other_settings_are_compared_with_no_test(make_run: Make) -> None:
+    runs = [
+        make_run(
+            {"width": width, "lr": lr, "seed": seed}, metrics=[("val", "main", "accuracy", width / 10 + lr + seed)]
+        )
+        for width in (1, 2)
+        for lr in (0.1, 0.2)
+        for seed in (0, 1)
+    ]
+    line = lead_line(metrics(runs, by=["width"]), runs, "accuracy")
+    assert line == "best accuracy: width=2, before width=1"
 
 
 def test_nothing_is_said_of_one_setting_and_little_of_one_seed(make_run: Make) -> None:

@@ -197,3 +197,10 @@ def test_foreign_and_damaged_files_are_refused(tmp_path: Path) -> None:
             read_footer(path)
         with pytest.raises(DataFailure, match=why):
             read_predictions(path)
+
+
+def test_a_row_takes_no_more_bytes_than_its_logits_and_two_more(tmp_path: Path) -> None:
+    ids, draw = [f"sample_{number:06d}" for number in range(12_000)], np.random.default_rng(0)
+    logits, targets = draw.normal(size=(12_000, 8)).astype(np.float32), draw.integers(0, 8, 12_000)
+    path = write(tmp_path, sample_ids=ids, expected=ids, targets=targets, logits={"main": logits})
+    assert path.stat().st_size <= 34 * len(ids)

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from seedfold.jobs.work import MICRO_BATCH_HALVINGS, ConfigFailure, NonFiniteFailure, RunInterrupted, Work
 from seedfold.results.store.metrics import auroc
 from seedfold.results.store.thumbnails import read_thumbnails
+from seedfold.trainers.data.file_inputs import FileInputs
 from seedfold.trainers.data.job_data import load_data
+from seedfold.trainers.data.samples import UNKNOWN, Samples
 from seedfold.trainers.stages import fit_predict
 
 Compose = Callable[..., dict[str, Any]]
@@ -84,6 +86,22 @@ def test_inputs_that_are_no_images_have_no_thumbnails(compose: Compose, work: Ma
     assert read_thumbnails(job.staging, "test") == {}
     with pytest.raises(ConfigFailure, match=r"predict\.thumbnails: -1"):
         fit_predict.run(work(compose(*QUICK, "predict.thumbnails=-1")))
+
+
+def test_of_volumes_that_stay_in_files_the_worst_are_read_one_by_one(compose: Compose, work: MakeWork) -> None:
+    job, read = work(compose(*QUICK)), list[int]()
+
+    def read_volume(row: int, into: np.ndarray) -> None:
+        read.append(row)
+        into[...] = row
+
+    volumes = FileInputs(read_volume, (2, 4, 5, 6), np.uint8, np.arange(9), 1)
+    samples = Samples(tuple(f"case{row}" for row in range(9)), volumes, np.array([0] * 8 + [UNKNOWN]))
+    logits = {"main": np.stack([np.zeros(9), np.arange(9)], axis=1).astype(np.float32)}
+    fit_predict._write_split(job, "val", samples, logits)
+    fit_predict._write_thumbnails(job, "val", samples, 3)
+    assert list(read_thumbnails(job.staging, "val")) == ["case7", "case6", "case5"], "no target of case8 is known"
+    assert read == [7, 6, 5]
 
 
 def test_the_history_has_a_row_an_epoch(compose: Compose, work: MakeWork) -> None:

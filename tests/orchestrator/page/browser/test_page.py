@@ -218,7 +218,7 @@ def look_at_each_view(window: Window, ids: list[str]) -> None:
     look_at_a_job(window, ids)
     window.open(f"/compare?jobs={','.join(f'curves/{job}' for job in ids[:2])}")
     expect(table(page, "Metrics").locator("thead a")).to_have_count(2)
-    expect(page.get_by_role("img", name=re.compile("^val/accuracy"))).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("^val.accuracy"))).to_be_visible()
     expect(page.get_by_label("Place").get_by_role("link", name="curves")).to_be_visible()
     window.open("/studies/nothing")
     expect(page.get_by_role("alert")).to_contain_text("nothing")
@@ -233,6 +233,7 @@ def table(page: Any, name: str) -> Any:
 
 def brush(page: Any) -> None:
     """Drag along the axis of the metric: the jobs in that part are listed."""
+    page.locator(".wide-chart canvas").scroll_into_view_if_needed()
     box = page.locator(".wide-chart canvas").bounding_box()
     right, top, bottom = box["x"] + box["width"] - 60, box["y"] + 40, box["y"] + box["height"] - 45
     page.mouse.move(right, top)
