@@ -30,6 +30,7 @@ class EventLog:
 
     def __init__(self, study: StudyFolder) -> None:
         self._study = study
+        self._folder = str(study.events_folder)
         self._reader = EventReader(study.events_folder)
         self.table = JobTable()
         self._study_events: list[Event] = []
@@ -173,7 +174,7 @@ class EventLog:
             raise
 
     def _path(self, file: int) -> str:
-        return f"{self._study.events_folder}/{self._reader.names[file]}"
+        return f"{self._folder}/{self._reader.names[file]}"
 
     def _changed(self, file: int) -> DamagedFileError:
         return DamagedFileError(f"{self._path(file)}: was changed or removed while it was read; run the command again")

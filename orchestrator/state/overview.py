@@ -133,7 +133,16 @@ class Overview:
         rest = [place for place in range(len(rows)) if place not in grouped] if len(grouped) < len(rows) else []
         self.states.prefetch_results(ids[place] for place in rest)
         others = {place: self.job_view(plans.job(rows[place])) for place in rest}
-        return JobViews(ids, lambda place: self.job_view(plans.job(rows[place])), groups, others)
+        return JobViews(ids, lambda place, group: self._done_view(plans.job(rows[place]), group), groups, others)
+
+    def _done_view(self, job: JobDescription, group: DoneGroup) -> JobView:
+        """The view of a job of a group: what was found of all of them needs not be found again."""
+        event = self.ledger.latest_event(job.id)
+        attempt = self.ledger.table.attempts[self.ledger.table.row(job.id)]
+        if event is None or event["e"] != "done":
+            # It was begun again since the group was made.
+            return self.job_view(job)
+        return JobView(job, JobState("done", self.folder, attempt, event=event), group.example.changes)
 
     def jobs_by_address(self) -> dict[Address, JobDescription]:
         """The current jobs by address, with one more axis for each other key in which jobs of a stage differ.
