@@ -13,9 +13,9 @@ from seedfold.orchestrator.state.overview import JobView
 
 _SELECTING = (
     ("run again the {} that {} done", "rerun", frozenset({"done"})),
-    ("start the {} that {} not done", "resume", frozenset(STATES) - {"done", *ACTIVE_STATES}),
+    ("start the {} that {} not done", "resume", frozenset(STATES) - {"done", "paused", *ACTIVE_STATES}),
     ("hold the {} that {} not begun", "hold", frozenset({"waiting", "submitted"})),
-    ("cancel the {} that {} not done", "cancel", frozenset(STATES) - {"done", "cancelled"}),
+    ("cancel the {} that {} not done", "cancel", frozenset(STATES) - {"done", "paused", "cancelled"}),
 )
 """What commands do with the jobs that they are told to choose from, and in which states these are."""
 _MOST_TOLD_APART = 20_000
@@ -25,14 +25,14 @@ def study_commands(study: KeptStudy, counts: Mapping[str, Any]) -> list[dict[str
     """Return what one can do with a whole study; ``counts`` is what `status_to_json` says of it."""
     name, root = _words(study)
     states = {state for state, count in counts["states"].items() if count}
-    to_start = _counted(counts["states"], states - {"done", *ACTIVE_STATES})
-    to_start_kept = _counted(counts["states"], states - {"done", "cancelled", *ACTIVE_STATES})
-    to_cancel = _counted(counts["states"], states - {"done", "cancelled"})
+    to_start = _counted(counts["states"], states - {"done", "paused", *ACTIVE_STATES})
+    to_start_kept = _counted(counts["states"], states - {"done", "paused", "cancelled", *ACTIVE_STATES})
+    to_cancel = _counted(counts["states"], states - {"done", "paused", "cancelled"})
     kinds = (
         (states & ACTIVE_STATES, "follow it in a terminal", f"seedfold watch {name} {root}"),
         (states & {"running"}, "follow the logs of its running jobs", f"seedfold logs {name} -f {root}"),
         (
-            states - {"done", *ACTIVE_STATES},
+            states - {"done", "paused", *ACTIVE_STATES},
             f"start the jobs that are not done ({to_start})",
             f"seedfold resume {name} {root}",
         ),
@@ -44,7 +44,7 @@ def study_commands(study: KeptStudy, counts: Mapping[str, Any]) -> list[dict[str
         (states & {"waiting", "submitted"}, "hold the jobs that have not begun", f"seedfold hold {name} {root}"),
         (counts["held"], "let held jobs go on", f"seedfold release {name} {root}"),
         (
-            states - {"done", "cancelled"},
+            states - {"done", "paused", "cancelled"},
             f"cancel the jobs that are not done ({to_cancel})",
             f"seedfold cancel {name} {root}",
         ),
