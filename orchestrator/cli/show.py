@@ -13,7 +13,7 @@ from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import duration_text, output_width, print_json, print_text, size_text
 from seedfold.orchestrator.cli.pager import with_pager
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.state.common_place import axes_text
+from seedfold.orchestrator.state.axes_text import axes_text
 from seedfold.orchestrator.state.job_details import JobDetails
 from seedfold.orchestrator.state.job_lookup import find_job
 from seedfold.results.store.published import Result

@@ -10,6 +10,7 @@ import json
 from array import array
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, ValuesView
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +26,14 @@ _FORM = 1
 """Of what is kept; to be raised when other things are kept, or plans are read in another way."""
 _MOST_JOBS = 10_000
 """How many descriptions stay in memory after somebody has asked for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The place of a job in a study."""
+
+    stage: str
+    axes: Mapping[str, Any]
 
 
 class PlanTable:
@@ -64,8 +73,13 @@ class PlanTable:
 
     def address(self, row: int) -> Address:
         """Return the address of a row."""
-        plan, index = self._place(row)
+        plan, index = self._find(row)
         return plan.stage(plan.templates[index]), plan.axes[index]
+
+    def place(self, row: int) -> Place:
+        """Return stage and axes of a row, without its description."""
+        stage, axes = self.address(row)
+        return Place(stage, json.loads(axes))
 
     def job(self, row: int) -> JobDescription:
         """Return the description of a row."""
@@ -73,7 +87,7 @@ class PlanTable:
         if job is None:
             if len(self._jobs) >= _MOST_JOBS:
                 self._jobs.clear()
-            plan, index = self._place(row)
+            plan, index = self._find(row)
             job = self._jobs[row] = plan.job(index, self._study)
         return job
 
@@ -82,7 +96,7 @@ class PlanTable:
         place = bisect_right(self._first_templates, number) - 1
         return self.plans[place], number - self._first_templates[place]
 
-    def _place(self, row: int) -> tuple[PlanJobs, int]:
+    def _find(self, row: int) -> tuple[PlanJobs, int]:
         place = bisect_right(self._first_rows, row) - 1
         return self.plans[place], row - self._first_rows[place]
 

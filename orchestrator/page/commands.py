@@ -6,10 +6,16 @@ import shlex
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-from seedfold.orchestrator.page.conditions import Condition, condition_value, find_condition, name_jobs
 from seedfold.orchestrator.page.kept_studies import KeptStudy
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES
 from seedfold.orchestrator.state.overview import JobView
+from seedfold.orchestrator.state.selecting_conditions import (
+    MOST_TOLD_APART,
+    Condition,
+    condition_value,
+    find_condition,
+    name_jobs,
+)
 
 _SELECTING = (
     ("run again the {} that {} done", "rerun", frozenset({"done"})),
@@ -18,7 +24,6 @@ _SELECTING = (
     ("cancel the {} that {} not done", "cancel", frozenset(STATES) - {"done", "paused", "cancelled"}),
 )
 """What commands do with the jobs that they are told to choose from, and in which states these are."""
-_MOST_TOLD_APART = 20_000
 
 
 def study_commands(study: KeptStudy, counts: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -133,8 +138,9 @@ def _tell_apart(wanted: Sequence[JobView], among: Sequence[JobView]) -> Conditio
     """A condition on settings, else on the ids of a few jobs."""
     if len(wanted) == len(among):
         return Condition()
-    found = find_condition(wanted, among) if len(among) <= _MOST_TOLD_APART else None
-    return found or name_jobs(wanted)
+    jobs = [view.job for view in wanted]
+    found = find_condition(jobs, [view.job for view in among]) if len(among) <= MOST_TOLD_APART else None
+    return found or name_jobs(jobs)
 
 
 def job_commands(study: KeptStudy, view: JobView, *, has_weights: bool) -> list[dict[str, str]]:

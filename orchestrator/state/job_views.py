@@ -12,6 +12,7 @@ from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.state.job_states import JobState
+from seedfold.results.store.finished_job import Addressed
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,14 @@ class JobViews(Sequence[JobView]):
         make_view: Callable[[int, DoneGroup], JobView],
         groups: Sequence[DoneGroup],
         others: Mapping[int, JobView],
+        find_place: Callable[[int], Addressed],
     ) -> None:
-        """``make_view`` returns the view of the job at a place, which is in a group."""
+        """``make_view`` returns the view of the job at a place, which is in a group; ``find_place`` its axes alone."""
         self.ids = ids
         self.groups = groups
         self.others = others
         self._make_view = make_view
+        self._find_place = find_place
         self._group_at: dict[int, DoneGroup] = {}
 
     def __len__(self) -> int:
@@ -93,6 +96,10 @@ class JobViews(Sequence[JobView]):
             return [self[one] for one in range(*place.indices(len(self)))]
         place = range(len(self))[place]
         return self.others.get(place) or self._make_view(place, self._groups_by_place()[place])
+
+    def place_in_study(self, place: int) -> Addressed:
+        """Return stage and axes of a job, for which its description need not be read."""
+        return self.others[place].job if place in self.others else self._find_place(place)
 
     def _groups_by_place(self) -> Mapping[int, DoneGroup]:
         if not self._group_at:
@@ -144,4 +151,5 @@ def _of_stage(views: JobViews, stage: str) -> JobViews:
         lambda number, _: views[places[number]],
         [replace(group, places=[at[place] for place in group.places]) for group in groups],
         {at[place]: view for place, view in others.items()},
+        lambda number: views.place_in_study(places[number]),
     )

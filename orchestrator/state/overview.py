@@ -23,9 +23,9 @@ from seedfold.orchestrator.ledger.slot_waits import FULL_DISK, read_wait, waits_
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.report import ReportSettings
 from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.axes_text import axes_text, value_text
 from seedfold.orchestrator.state.code_axis import find_code_axis
 from seedfold.orchestrator.state.code_versions import FinishedAttempt
-from seedfold.orchestrator.state.common_place import axes_text, value_text
 from seedfold.orchestrator.state.given_up import given_up_jobs, given_up_lines, resume_text
 from seedfold.orchestrator.state.held_lines import held_lines, kept_back
 from seedfold.orchestrator.state.imported_predictions import is_import
@@ -133,7 +133,13 @@ class Overview:
         rest = [place for place in range(len(rows)) if place not in grouped] if len(grouped) < len(rows) else []
         self.states.prefetch_results(ids[place] for place in rest)
         others = {place: self.job_view(plans.job(rows[place])) for place in rest}
-        return JobViews(ids, lambda place, group: self._done_view(plans.job(rows[place]), group), groups, others)
+        return JobViews(
+            ids,
+            lambda place, group: self._done_view(plans.job(rows[place]), group),
+            groups,
+            others,
+            lambda place: plans.place(rows[place]),
+        )
 
     def _done_view(self, job: JobDescription, group: DoneGroup) -> JobView:
         """The view of a job of a group: what was found of all of them needs not be found again."""
