@@ -101,19 +101,20 @@ class TrainingBlocks:
         """Return the number of epochs, at most as many as ``most`` batches allow."""
         return max_epochs if self._max_batches is None else min(max_epochs, -(-self._max_batches // self.steps))
 
-    def _steps_of_epoch(self) -> int:
+    def steps_of_epoch(self) -> int:
+        """Return the number of batches of the epoch, fewer where ``most`` batches are reached."""
         steps_left = self.steps if self._max_batches is None else self._max_batches - self._position.epoch * self.steps
         return max(0, min(self.steps, steps_left))
 
     def __len__(self) -> int:
-        return -(-self._steps_of_epoch() // self._batches_per_block)
+        return -(-self.steps_of_epoch() // self._batches_per_block)
 
     def __iter__(self) -> Iterator[Block]:
         blocks = self._iterate_blocks()
         return _read_ahead(blocks) if self._is_in_files else blocks
 
     def _iterate_blocks(self) -> Iterator[Block]:
-        done, steps = self._position.step, self._steps_of_epoch()
+        done, steps = self._position.step, self.steps_of_epoch()
         positions = torch.from_numpy(self._order.positions(self._position.epoch))
         for start in range(0, steps, self._batches_per_block):
             stop = min(start + self._batches_per_block, steps)

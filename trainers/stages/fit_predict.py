@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -73,6 +73,13 @@ def run(work: Work) -> None:
     PredictSettings.from_config(work.config)
     work.folder.mkdir(parents=True, exist_ok=True)
     run_on_ranks(device_count(work, settings), distributed_backend(settings), work, _run_rank)
+
+
+def fit_together(works: Sequence[Work], *, measured: bool) -> str:
+    """Fit several jobs together before each of them runs; see `seedfold.trainers.stages.fused_fits`."""
+    from seedfold.trainers.stages import fused_fits
+
+    return fused_fits.fit_together(works, measured=measured)
 
 
 def device_count(work: Work, settings: TrainerSettings) -> int:
