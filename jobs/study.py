@@ -20,6 +20,7 @@ from seedfold.jobs.compose import SEEDFOLD_CONF, Composer, one_line_errors, plai
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.expansion import Expansion, StudyContext, fill_in_study
+from seedfold.jobs.fusing import FUSE, OFF
 from seedfold.jobs.group_template import Template
 from seedfold.jobs.identity import Identity, job_digest
 from seedfold.jobs.job_order import JobOrder
@@ -65,7 +66,8 @@ class Study:
     """A study with its settings and its jobs.
 
     ``stages`` are in an order in which parents come first. ``settings`` holds what is configured for the whole study
-    under ``cluster``, ``failures``, ``identity``, ``notify``, ``paths`` and ``report``, resolved without the axes.
+    under ``cluster``, ``failures``, ``identity``, ``notify``, ``paths`` and ``report``, resolved without the axes, and
+    under ``fuse`` the stages whose jobs are trained together.
     ``tables`` are the files that its axes were read from.
     """
 
@@ -172,6 +174,8 @@ def load_study(
     fill_in_study(config, name, folder)
     refuse_secret_references(plain_tree(config))
     settings = _read_settings(config)
+    if fused := {spec.name: spec.fuse for spec in ordered if spec.fuse != OFF}:
+        settings[FUSE] = fused
     identity = Identity.from_config(settings["identity"])
     matrices = {spec.name: make_matrix(composer, spec, identity) for spec in ordered}
     refuse_many(name, sum(matrix.size for matrix in matrices.values()), composer.max_points)

@@ -32,6 +32,7 @@ STUDY_CONVENTIONS = Conventions(
         {
             *TOP_LEVEL_STAGE_KEYS,
             *("study", "stages", "run", "resources", "identity", "hydra", "size", "let", "report", "order", "notify"),
+            "fuse",
         }
     ),
     evaluated_once=frozenset({"hydra", "stages", "matrix", "zip", "table", "exclude", "only", "after"}),

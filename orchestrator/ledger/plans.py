@@ -50,6 +50,7 @@ _HOW_KEYS = frozenset(
         "checkpoint",
         "cluster",
         "failures",
+        "fuse",
         "hydra",
         "identity",
         "logger",

@@ -89,6 +89,8 @@ class Replica:
             early_stopping,
         )
         replica._restore()
+        # A schedule warns unless its optimizer has made a step: here the stacked optimizer makes them.
+        optimizer._opt_called = True
         return replica
 
     @property

@@ -1,7 +1,8 @@
 """Trains several jobs together: their networks of one shape are stacked, and one step moves all of them.
 
-Each replica has its own data, order, random streams, schedule, early stopping and files. One that ends, or fails,
-leaves the others. What one step computes agrees with the step of a job alone up to the order in which numbers are added.
+Each replica has its own data, order, random streams, schedule, early stopping and files. One that ends or fails
+leaves the others. What one step computes agrees with the step of a job alone, up to the order in which numbers are
+added.
 """
 
 from __future__ import annotations

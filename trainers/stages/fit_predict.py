@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from seedfold.jobs.fusing import FusedFits
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.store.predictions import write_predictions
 from seedfold.results.store.published import RUN_METRICS_FILE, DamagedError, MetricRecord, find_damage
@@ -75,7 +76,7 @@ def run(work: Work) -> None:
     run_on_ranks(device_count(work, settings), distributed_backend(settings), work, _run_rank)
 
 
-def fit_together(works: Sequence[Work], *, measured: bool) -> str:
+def fit_together(works: Sequence[Work], *, measured: bool) -> FusedFits:
     """Fit several jobs together before each of them runs; see `seedfold.trainers.stages.fused_fits`."""
     from seedfold.trainers.stages import fused_fits
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from seedfold.jobs.fusing import FUSED_FILE, FusedFits
 from seedfold.jobs.work import RunInterrupted, Work
 from seedfold.results.store.atomic_files import replace_file
 from seedfold.trainers.data.job_data import load_data
@@ -22,15 +23,13 @@ from seedfold.trainers.learning.checkpoint_files import FIT_FILE
 from seedfold.trainers.setup.process_limits import prepare_process
 from seedfold.trainers.setup.settings import PredictSettings, TrainerSettings
 
-FUSED_FILE = "fused.json"
-"""In the folder of a fit that was trained together with others: how many, and what was measured."""
 _MARGIN = 1.1
 """How much faster training together has to be to be chosen: below that, jobs that end one by one are better."""
 _log = logging.getLogger(__name__)
 
 
-def fit_together(works: Sequence[Work], *, measured: bool) -> str:
-    """Fit the jobs of ``works`` together, and return a line that says what was done, or why each job fits alone.
+def fit_together(works: Sequence[Work], *, measured: bool) -> FusedFits:
+    """Fit the jobs of ``works`` together, and return what was done, or why each job fits alone.
 
     If ``measured``, do so only if it is faster. Raises RunInterrupted when asked to stop; the jobs can then go on.
     """
@@ -41,7 +40,7 @@ def fit_together(works: Sequence[Work], *, measured: bool) -> str:
     with shared_sources():
         replicas = [replica for work in works if (replica := _prepare(work)) is not None]
     if len(replicas) < 2:
-        return _alone("fewer than two jobs have to be trained")
+        return FusedFits("each job trains alone: fewer than two have to be trained, and can be")
     refusal = shape_refusal(replicas) or try_step(replicas)
     if refusal:
         return _alone(refusal)
@@ -56,11 +55,11 @@ def fit_together(works: Sequence[Work], *, measured: bool) -> str:
     for replica in replicas:
         _begin(replica, record)
     train(replicas, works[0].stop_requested)
-    return f"{len(replicas)} jobs were trained together"
+    return FusedFits(f"{len(replicas)} jobs were trained together")
 
 
-def _alone(reason: str) -> str:
-    return f"each job trains alone: {reason}"
+def _alone(reason: str) -> FusedFits:
+    return FusedFits(f"each job trains alone: {reason}", again=False)
 
 
 def settings_refusal(work: Work) -> str | None:
