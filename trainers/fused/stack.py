@@ -7,7 +7,7 @@ validated and saved as one that trains alone.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import Optimizer
 
-from seedfold.trainers.fused.dropout import DropoutStreams, replace_dropout
+from seedfold.trainers.fused.dropout import DropoutStreams, Layers, replace_dropout
 from seedfold.trainers.fused.losses import stacked_loss
 from seedfold.trainers.fused.optimizers import StackedOptimizer, give_state_back, stack_optimizer
 from seedfold.trainers.learning.logits import to_logits_by_head
@@ -36,8 +36,9 @@ class Stack:
         self.networks, self.losses, self.optimizers = list(networks), list(losses), list(optimizers)
         self._generators = list(generators)
         self._streams, self._template = DropoutStreams(), copy.deepcopy(networks[0])
-        self.has_dropout = replace_dropout(self._template, self._streams)
+        replace_dropout(self._template, self._streams)
         self._template.train()
+        self._layers: dict[tuple[int, ...], Layers] = {}
         parameters = dict(networks[0].named_parameters())
         self._names, self._shapes = list(parameters), [tuple(each.shape) for each in parameters.values()]
         self._sizes = [each.numel() for each in parameters.values()]
@@ -47,9 +48,10 @@ class Stack:
         self._attach()
 
         def forward(
-            parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], inputs: Tensor
+            parameters: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor, noise: list[Tensor]
         ) -> dict[str, Tensor]:
-            output = functional_call(self._template, (dict(parameters), dict(buffers)), (inputs,))
+            self._streams.ready = list(noise)
+            output = functional_call(self._template, (parameters, buffers), (inputs,))
             return to_logits_by_head(output, len(inputs), classes)
 
         # Whatever draws numbers without a stream of its own is an error: its numbers would not be those of the replica.
@@ -89,7 +91,11 @@ class Stack:
             name: part.view(len(rows), *shape)
             for name, part, shape in zip(self._names, parts, self._shapes, strict=True)
         }
-        heads = self._forward(parameters, buffers, inputs)
+        layers = self._layers.get(tuple(inputs.shape[1:]))
+        self._streams.layers = []
+        heads = self._forward(parameters, buffers, inputs, self._streams.draw(layers or []))
+        if layers is None:
+            self._layers[tuple(inputs.shape[1:])] = self._streams.layers
         losses = stacked_loss([self.losses[row] for row in rows], heads, targets)
         [gradients] = torch.autograd.grad(losses.sum(), weights)
         with torch.no_grad():
