@@ -14,6 +14,8 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 
 FUSE = "fuse"
+FIT_PREDICT_RUN = "seedfold.trainers.stages.fit_predict.run"
+"""The function that can train several jobs together."""
 FUSED_FILE = "fused.json"
 """In the folder of a fit that was trained together with others: how many, and what was measured."""
 OFF = "off"

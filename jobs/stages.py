@@ -19,12 +19,11 @@ from seedfold.jobs.axis_values import axis_values, parse_cell
 from seedfold.jobs.command import COMMAND, COMMAND_RUN
 from seedfold.jobs.compose import Composer, one_line_errors
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
-from seedfold.jobs.fusing import FUSE, OFF, Fuse
+from seedfold.jobs.fusing import FIT_PREDICT_RUN, FUSE, OFF, Fuse
 from seedfold.jobs.matrix import Block
 from seedfold.jobs.study_keys import SWEEPER, TOP_LEVEL_STAGE_KEYS
 
 DEFAULT_STAGE = "train"
-FIT_PREDICT_RUN = "seedfold.trainers.stages.fit_predict.run"
 LIGHTNING = "lightning"
 """The value of ``run`` for a LightningModule that trains itself."""
 LIGHTNING_RUN = "seedfold.trainers.stages.lightning.run"

@@ -32,6 +32,7 @@ from seedfold.orchestrator.settings.selection import Selection
     metavar="stale|COND",
     help="Run done jobs again: all stale ones, or those with these axis values, e.g. 'seed=1', or 'job=1a2b3c'.",
 )
+@click.option("--exact", is_flag=True, help="Refuse a study that trains jobs together (fuse).")
 @options.pilot
 @options.accept_code
 @options.many
@@ -46,6 +47,7 @@ def command(
     now: bool,
     replace: bool,
     rerun: str | None,
+    exact: bool,
     pilot: int | None,
     pilot_auto: bool,
     accept_code: bool,
@@ -72,6 +74,7 @@ def command(
         rerun=rerun,
         accept=accept_code,
         many=many,
+        exact=exact,
         pilot=options.pilot_request(pilot, pilot_auto),
         tell=say_selected(selection, "start"),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from seedfold.jobs.fusing import FusedFits
@@ -47,9 +48,15 @@ def run_group(request: GroupRequest, report_pipe: int) -> int:
         else:
             _report_end(attempt, code, report_pipe)
     if begun:
-        fits = _fit_together(begun, request.measured, stop)
-        send_message(report_pipe, "group", job=begun[0].job.id, reason=fits.note, again=fits.again)
-    for attempt in begun:
+        with ExitStack() as shared:
+            _run_begun(begun, _fit_together(begun, request.measured, stop, shared), stop, report_pipe)
+    return 0
+
+
+def _run_begun(attempts: Sequence[JobAttempt], fits: FusedFits, stop: StopFlag, report_pipe: int) -> None:
+    """Run attempts one after the other, after their fits."""
+    send_message(report_pipe, "group", job=attempts[0].job.id, reason=fits.note, again=fits.again)
+    for attempt in attempts:
         redirect_output(attempt.log_file)
         say(fits.note)
         if stop():
@@ -58,7 +65,6 @@ def run_group(request: GroupRequest, report_pipe: int) -> int:
             stop.recording = None
             code = finish_attempt(attempt, stop, report_pipe, fits.note)
         _report_end(attempt, code, report_pipe)
-    return 0
 
 
 def _report_end(attempt: JobAttempt, code: int, report_pipe: int) -> None:
@@ -67,8 +73,11 @@ def _report_end(attempt: JobAttempt, code: int, report_pipe: int) -> None:
     send_message(report_pipe, "left", job=attempt.job.id, n=attempt.request.attempt, code=code, peak=peak)
 
 
-def _fit_together(attempts: Sequence[JobAttempt], measured: bool, stop: StopFlag) -> FusedFits:
-    """Train the jobs together as far as that is possible; return what was done."""
+def _fit_together(attempts: Sequence[JobAttempt], measured: bool, stop: StopFlag, shared: ExitStack) -> FusedFits:
+    """Train the jobs together as far as that is possible; return what was done.
+
+    As long as ``shared`` is open, they share what they have read.
+    """
     works: list[tuple[JobAttempt, Work]] = []
     recordings = []
     watch_opened_files()
@@ -89,7 +98,7 @@ def _fit_together(attempts: Sequence[JobAttempt], measured: bool, stop: StopFlag
                 works.append((attempt, work))
         if len(works) < 2:
             return FusedFits("each job trains alone: no other of its group has to be trained")
-        found: FusedFits = fit([work for _, work in works], measured=measured)
+        found: FusedFits = shared.enter_context(fit([work for _, work in works], measured=measured))
         return found
     except RunInterrupted as interruption:
         return FusedFits(str(interruption))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.fusing import Fuse, fuse_key, fuse_settings
-from seedfold.jobs.stages import FIT_PREDICT_RUN
+from seedfold.jobs.fusing import FIT_PREDICT_RUN, Fuse, fuse_key, fuse_settings
 from seedfold.orchestrator.state.job_states import JobStates
 from seedfold.orchestrator.worker.job_queue import JobQueue
 from seedfold.orchestrator.worker.log_lines import say

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from seedfold.results.store.predictions import write_predictions
 from seedfold.results.store.published import RUN_METRICS_FILE, DamagedError, MetricRecord, find_damage
 from seedfold.trainers.data.job_data import NEW_SPLIT, JobData, load_data, load_new_samples
 from seedfold.trainers.data.samples import UNKNOWN, Floats, Samples
+from seedfold.trainers.data.source_reader import shared_sources
 from seedfold.trainers.learning import classical, training
 from seedfold.trainers.learning.checkpoint_files import (
     FIT_FILE,
@@ -76,11 +78,16 @@ def run(work: Work) -> None:
     run_on_ranks(device_count(work, settings), distributed_backend(settings), work, _run_rank)
 
 
-def fit_together(works: Sequence[Work], *, measured: bool) -> FusedFits:
-    """Fit several jobs together before each of them runs; see `seedfold.trainers.stages.fused_fits`."""
+@contextmanager
+def fit_together(works: Sequence[Work], *, measured: bool) -> Iterator[FusedFits]:
+    """Fit several jobs together before each of them runs, within this context, in which they share what they read.
+
+    See `seedfold.trainers.stages.fused_fits`.
+    """
     from seedfold.trainers.stages import fused_fits
 
-    return fused_fits.fit_together(works, measured=measured)
+    with shared_sources():
+        yield fused_fits.fit_together(works, measured=measured)
 
 
 def device_count(work: Work, settings: TrainerSettings) -> int:

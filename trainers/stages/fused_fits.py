@@ -15,7 +15,6 @@ from seedfold.jobs.fusing import FUSED_FILE, FusedFits
 from seedfold.jobs.work import RunInterrupted, Work
 from seedfold.results.store.atomic_files import replace_file
 from seedfold.trainers.data.job_data import load_data
-from seedfold.trainers.data.source_reader import shared_sources
 from seedfold.trainers.fused.replica import Replica
 from seedfold.trainers.fused.training import measure, shape_refusal, train, try_step
 from seedfold.trainers.learning import classical, training
@@ -37,8 +36,7 @@ def fit_together(works: Sequence[Work], *, measured: bool) -> FusedFits:
     if refusal:
         return _alone(refusal)
     prepare_process(TrainerSettings.from_config(works[0].config))
-    with shared_sources():
-        replicas = [replica for work in works if (replica := _prepare(work)) is not None]
+    replicas = [replica for work in works if (replica := _prepare(work)) is not None]
     if len(replicas) < 2:
         return FusedFits("each job trains alone: fewer than two have to be trained, and can be")
     refusal = shape_refusal(replicas) or try_step(replicas)

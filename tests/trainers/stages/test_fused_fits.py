@@ -19,6 +19,7 @@ from seedfold.jobs.work import NonFiniteFailure, RunInterrupted, Work
 from seedfold.trainers.fused import replica as fused_replica
 from seedfold.trainers.learning.checkpoint_files import load_checkpoint
 from seedfold.trainers.stages import fit_predict
+from seedfold.trainers.stages.fused_fits import fit_together
 
 Compose = Callable[..., dict[str, Any]]
 MakeWork = Callable[..., Work]
@@ -85,7 +86,7 @@ def test_what_is_trained_together_agrees_with_what_is_trained_alone(
 ) -> None:
     alone = make_works(compose, work, f"alone {study}", STUDIES[study])
     fused = make_works(compose, work, f"fused {study}", STUDIES[study])
-    assert fit_predict.fit_together(fused, measured=False).note == "3 jobs were trained together"
+    assert fit_together(fused, measured=False).note == "3 jobs were trained together"
     assert json.loads((fused[0].folder / "fused.json").read_text()) == {"jobs": 3}
     for one, other in zip(alone, fused, strict=True):
         fit_predict.run(one)
@@ -98,7 +99,7 @@ def test_what_is_trained_together_agrees_with_what_is_trained_alone(
 def test_one_that_fails_takes_no_other_along(compose: Compose, work: MakeWork) -> None:
     good = [work(compose(*TABLE, f"seed={seed}"), f"good{seed}") for seed in range(2)]
     bad = work(compose(*TABLE, "optimizer.lr=1e30"), "bad")
-    fit_predict.fit_together([good[0], bad, good[1]], measured=False)
+    fit_together([good[0], bad, good[1]], measured=False)
     assert [(one.folder / "fit.json").exists() for one in (*good, bad)] == [True, True, False]
     with pytest.raises(NonFiniteFailure, match="training loss became nan in epoch 0"):
         fit_predict.run(bad)
@@ -131,7 +132,7 @@ def test_what_was_killed_and_stopped_goes_on_either_way(
         fit_predict.run(one)
 
     def together(stop: Callable[[], bool]) -> None:
-        fit_predict.fit_together(make_works(compose, work, "cut", TABLE, stop_requested=stop), measured=False)
+        fit_together(make_works(compose, work, "cut", TABLE, stop_requested=stop), measured=False)
 
     steps = len(history(whole[0])) * 2
     with pytest.raises(Killed):
@@ -140,7 +141,7 @@ def test_what_was_killed_and_stopped_goes_on_either_way(
         together(EndAt(1, kill=False))
     last = make_works(compose, work, "cut", TABLE)
     if goes_on == "fused":
-        assert "together" in fit_predict.fit_together(last, measured=False).note
+        assert "together" in fit_together(last, measured=False).note
     for one, other in zip(whole, last, strict=True):
         assert not (goes_on == "alone" and (other.folder / "fit.json").exists())
         fit_predict.run(other)
@@ -176,9 +177,7 @@ def test_what_cannot_be_trained_together_is_told_and_left(
             config["model"] = {"_target_": config["model"]["_target_"]}
         if "RMSprop" in override:
             config["optimizer"] = {"_target_": "torch.optim.RMSprop", "_partial_": True}
-    found = fit_predict.fit_together(
-        [work(config, f"fit{seed}") for seed, config in enumerate(configs)], measured=False
-    )
+    found = fit_together([work(config, f"fit{seed}") for seed, config in enumerate(configs)], measured=False)
     assert found.note.startswith(f"each job trains alone: {reason}")
     assert not found.again
 
@@ -190,18 +189,18 @@ def test_what_is_measured_decides_and_is_recorded(
 
     monkeypatch.setattr(fused_fits, "measure", lambda replicas: (1.0, 2.0))
     works = make_works(compose, work, "slow", TABLE)
-    slow = fit_predict.fit_together(works, measured=True)
+    slow = fit_together(works, measured=True)
     assert "an epoch of 3 jobs takes 2 s together, 1 s one by one" in slow.note
     assert not any((one.folder / "fused.json").exists() for one in works)
     monkeypatch.undo()
     works = make_works(compose, work, "fast", (*TABLE, "trainer.max_epochs=1"))
-    if "together" in fit_predict.fit_together(works, measured=True).note and (works[0].folder / "fit.json").exists():
+    if "together" in fit_together(works, measured=True).note and (works[0].folder / "fit.json").exists():
         assert json.loads((works[0].folder / "fused.json").read_text())["epoch_alone_s"] > 0
 
 
 def test_what_each_replica_wrote_is_in_its_own_folder(compose: Compose, work: MakeWork, tmp_path: Path) -> None:
     fused = make_works(compose, work, "own", (*TABLE, "trainer.max_epochs=1"))
-    fit_predict.fit_together(fused, measured=False)
+    fit_together(fused, measured=False)
     for one in fused:
         names = {path.name for path in one.folder.iterdir()}
         assert names == {"best-000000.ckpt", "last.ckpt", "fit.json", "fused.json", "scaling.npz"}
