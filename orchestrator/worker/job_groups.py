@@ -30,13 +30,19 @@ class JobGroups:
         fuse = self._fuse_of_stage.get(job.stage)
         if fuse is None or job.id in self._alone or self._key(job) in self._alone:
             return None
-        if job.run != FIT_PREDICT_RUN:
-            return self._tell(f"stage {job.stage}: each job trains alone: fuse is for {FIT_PREDICT_RUN}, not {job.run}")
-        if job.resources.gpus > 1:
-            return self._tell(f"stage {job.stage}: each job trains alone, because it asks for several GPUs")
-        if self._limit.is_set:
-            return self._tell(f"stage {job.stage}: each job trains alone as long as the study is throttled")
+        reason = self._refusal(job)
+        if reason is not None:
+            self._tell(f"stage {job.stage}: each job trains alone: {reason}")
+            return None
         return fuse
+
+    def _refusal(self, job: JobDescription) -> str | None:
+        """Return why jobs like this one cannot be started together; None if they can."""
+        if job.run != FIT_PREDICT_RUN:
+            return f"fuse is for {FIT_PREDICT_RUN}, not {job.run}"
+        if job.resources.gpus > 1:
+            return "it asks for several GPUs"
+        return "the study is throttled" if self._limit.is_set else None
 
     def mates_of(
         self, job: JobDescription, queue: JobQueue, running: Mapping[str, RunningAttempt]

@@ -34,7 +34,7 @@ class _Noise(torch.autograd.Function):
     """Draws the noise of a batch. Only its rule for stacked inputs is ever used."""
 
     @staticmethod
-    def forward(inputs: Tensor, rate: float, streams: DropoutStreams) -> Tensor:  # type: ignore[override]
+    def forward(inputs: Tensor, rate: float, streams: DropoutStreams) -> Tensor:
         return _draw_all(inputs.shape, rate, streams.generators)[0]
 
     @staticmethod
@@ -71,7 +71,8 @@ class _StreamDropout(nn.Module):
             return inputs
         if self._streams.ready:
             return inputs * self._streams.ready.pop(0)
-        return inputs * _Noise.apply(inputs.detach(), self._rate, self._streams)  # type: ignore[no-untyped-call]
+        noise: Tensor = _Noise.apply(inputs.detach(), self._rate, self._streams)  # type: ignore[no-untyped-call]
+        return inputs * noise
 
 
 def replace_dropout(network: nn.Module, streams: DropoutStreams) -> None:

@@ -60,7 +60,7 @@ class Stack:
     def _attach(self) -> None:
         """Make the weights and buffers of each network views of its row."""
         for row, network in enumerate(self.networks):
-            parts = self.weights[row].split(self._sizes)
+            parts = torch.split(self.weights[row], self._sizes)
             for parameter, part, shape in zip(network.parameters(), parts, self._shapes, strict=True):
                 parameter.data = part.view(shape)
             for name, buffer in network.named_buffers():
@@ -86,7 +86,7 @@ class Stack:
         weights = self.weights[every].detach().requires_grad_()
         buffers = {name: each[every] for name, each in self.buffers.items()}
         self._streams.generators = [self._generators[row] for row in rows]
-        parts = weights.split(self._sizes, 1)
+        parts = torch.split(weights, self._sizes, 1)
         parameters = {
             name: part.view(len(rows), *shape)
             for name, part, shape in zip(self._names, parts, self._shapes, strict=True)
@@ -134,4 +134,5 @@ def _clip(gradients: Tensor, clips: Sequence[float | None]) -> Tensor:
         return gradients
     largest = torch.tensor([torch.inf if clip is None else clip for clip in clips]).to(gradients)
     scale = (largest / (gradients.norm(dim=1) + 1e-6)).clamp(max=1.0)
-    return gradients * scale[:, None]
+    clipped: Tensor = gradients * scale[:, None]
+    return clipped
