@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import os
+import platform
+import re
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
 from typing import Literal
 
 from rich.box import SIMPLE
@@ -17,6 +22,10 @@ from rich.table import Table
 
 Unit = Literal["s", "B", "files"]
 Work = Callable[[], object]
+
+
+VERSIONS = ("seedfold", "hydra-core", "submitit", "torch", "pyarrow")
+"""Packages whose versions are told."""
 
 
 class NotMeasured(Exception):
@@ -103,7 +112,17 @@ def show(figures: Sequence[Figure], quick: bool) -> None:
     for figure in figures:
         table.add_row(*figure.row())
     # A log has no width of its own, and rich takes 80 columns.
-    (Console() if sys.stdout.isatty() else Console(width=160)).print(table)
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    console.print(table)
+    console.print(f"{machine()}; {', '.join(f'{name} {version(name)}' for name in VERSIONS)}", soft_wrap=True)
+
+
+def machine() -> str:
+    """Return the machine in words: its processor, how many of them, and its memory."""
+    models = re.findall(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
+    busy = os.getloadavg()[0]
+    return f"{models[0] if models else platform.machine()}, {os.cpu_count()} CPUs, {memory:.0f} GB, load {busy:.1f}"
 
 
 def main(measure: Callable[[bool], list[Figure]]) -> None:

@@ -35,3 +35,14 @@ def seedfold(project: Path, *arguments: str) -> None:
 def launch(project: Path, name: str, *overrides: str) -> None:
     """Launch a study and wait for its end."""
     seedfold(project, "launch", "--wait", "--config-dir", "conf", f"experiment={name}", *overrides)
+
+
+def peak_bytes(project: Path, *arguments: str) -> int:
+    """Run the command as `seedfold` does, and return how much memory it had at the most."""
+    environment = {**os.environ, "SEEDFOLD_ROOT": str(project / "runs"), "HOME": str(project)}
+    process = subprocess.Popen([SEEDFOLD, *arguments], cwd=project, env=environment, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    return usage.ru_maxrss * 1024

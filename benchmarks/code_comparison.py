@@ -79,7 +79,7 @@ def compare(root: str) -> None:
     views = [JobView(job, overview.states.of(job.id)) for job in jobs]
     states = [(view.job, view.job_state) for view in views]
     begin = time.process_time()
-    comparison = compare_code(overview.ledger, jobs)
+    comparison = compare_code(overview.ledger, jobs[-1])
     attempts = [FinishedAttempt(job, state.holding_study, state.event) for job, state in states if state.event]
     stale = sum(bool(comparison.changed_files(CodeKey(one.study, one.event["code"], one.job.run))) for one in attempts)
     lines, axis = list(package_lines(views, comparison)), find_code_axis(comparison, overview.states, attempts)

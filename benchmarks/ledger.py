@@ -2,14 +2,16 @@
 
 The study is made with the code that makes real ones: descriptions, a plan, events, published folders; only the calls
 that flush to disk are left out, and its jobs are told to have ended over the last ten days. Each command then runs in
-a fresh process: once cold, with nothing of the study in memory, then warm. Cold needs the right to empty the kernel's
-caches (root); without it only the contents of files are dropped. The peer is a scan: what any program has to do that
-keeps nothing between calls, parse each line and ask about each result.
+a fresh process: once cold, with nothing of the study in memory and nothing kept of what an earlier command had read,
+then warm. Cold needs the right to empty the kernel's caches (root); without it only the contents of files are dropped.
+The peer is a scan: what any program has to do that keeps nothing between calls, parse each line and ask about each
+result.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,7 +24,7 @@ from unittest.mock import patch
 import yaml
 
 from benchmarks._figures import Figure, main, medians, seconds
-from benchmarks._projects import seedfold
+from benchmarks._projects import peak_bytes, seedfold
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.code.code_records import record_code
 from seedfold.orchestrator.code.data_reads import ReadRecorder
@@ -67,6 +69,7 @@ CASES = (
     # Making the points is a cost of its own, with a budget of its own: 0.1 ms a point.
     Case("plan all points", ("plan", "--config-dir", "conf", "experiment=large"), 11, 15),
 )
+MOST_MEMORY = 150 * 1024**2
 
 
 def write_experiment(project: Path, jobs: int) -> None:
@@ -161,13 +164,20 @@ def scan(project: Path) -> None:
 def figures(project: Path, case: Case, jobs: int, rounds: int) -> list[Figure]:
     """Measure a command."""
     forgotten = forget(project)
+    shutil.rmtree(project / "runs" / "large" / "cache", ignore_errors=True)
     cold = seconds(lambda: seedfold(project, *case.arguments))
     warm, scanned = medians(rounds, lambda: seedfold(project, *case.arguments), lambda: scan(project))
     name = f"{case.name}, {jobs:,} done"
     return [
         Figure(f"{name}, warm", warm, scanned, "scan of the files", most=case.warm_s),
-        Figure(f"{name}, cold, without {forgotten}", cold, most=case.cold_s),
+        Figure(f"{name}, first, without {forgotten}", cold, most=case.cold_s),
     ]
+
+
+def memory(project: Path, case: Case, jobs: int) -> Figure:
+    """Measure how much memory a command takes that reads what was kept."""
+    used = peak_bytes(project, *case.arguments)
+    return Figure(f"{case.name}, {jobs:,} done, memory", used, unit="B", most=MOST_MEMORY)
 
 
 def measure(quick: bool) -> list[Figure]:
@@ -176,7 +186,8 @@ def measure(quick: bool) -> list[Figure]:
     with tempfile.TemporaryDirectory() as temporary:
         project = Path(temporary)
         make_study(project, jobs)
-        return [figure for case in CASES for figure in figures(project, case, jobs, 1 if quick else 3)]
+        found = [figure for case in CASES for figure in figures(project, case, jobs, 1 if quick else 3)]
+        return [*found, *(memory(project, case, jobs) for case in CASES[:3])]
 
 
 if __name__ == "__main__":

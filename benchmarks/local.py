@@ -2,15 +2,19 @@
 
 First jobs without torch, each writing one small file: launched and waited for, against submitit's LocalExecutor with
 ``map_array`` and a loop that starts a fresh Python for each. Then a study in two stages, each job of the second after
-one of the first: what a job takes in the last tenth of the run should not be more than in the first.
+one of the first: what a job takes in the last tenth of the run should not be more than in the first. The same run says
+how many files a job leaves, and how the worker's memory grows.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import submitit
@@ -51,24 +55,67 @@ def few_jobs(folder: Path, jobs: int) -> list[Figure]:
     ]
 
 
-def long_queue(folder: Path, jobs: int) -> Figure:
-    """Compare seconds a job in the first tenth and in the last tenth of a long run."""
+class WorkerMemory(threading.Thread):
+    """Looks, until it is told to stop, how much memory the worker of a project holds, in bytes."""
+
+    def __init__(self, project: Path) -> None:
+        super().__init__(daemon=True)
+        self._root = f"SEEDFOLD_ROOT={project / 'runs'}".encode()
+        self._ends = threading.Event()
+        self.seen: list[int] = []
+
+    def run(self) -> None:
+        while not self._ends.wait(0.5):
+            self.seen += filter(None, map(self._memory_of, Path("/proc").glob("[0-9]*")))
+
+    def _memory_of(self, process: Path) -> int | None:
+        try:
+            is_worker = b"submitit.core._submit" in (process / "cmdline").read_bytes()
+            if is_worker and self._root in (process / "environ").read_bytes():
+                return int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except OSError:  # It has ended, or is another user's.
+            pass
+        return None
+
+    def stop(self) -> list[int]:
+        """Return what was seen."""
+        self._ends.set()
+        self.join()
+        return self.seen
+
+
+def long_queue(folder: Path, jobs: int) -> list[Figure]:
+    """Compare seconds a job, and the worker's memory, in the first tenth and in the last tenth of a long run."""
     matrix = {"seed": f"range(0,{jobs // 2})"}
     stages = {"first": {"matrix": matrix}, "second": {"matrix": matrix, "after": "first"}}
     write_study(folder, "many", {"run": "trivial.run", "stages": stages})
+    memory = WorkerMemory(folder)
+    memory.start()
     launch(folder, "many")
+    seen = memory.stop()
     lines = [line for file in folder.glob("runs/many/events/*.jsonl") for line in file.read_text().splitlines()]
     times = sorted(event["t"] for event in map(json.loads, lines) if event["e"] == "done")
     tenth = len(times) // 10
     first, last = (times[tenth] - times[0]) / tenth, (times[-1] - times[-1 - tenth]) / tenth
-    return Figure(f"a job of {jobs:,}, last tenth", last, first, "Seedfold, first tenth")
+    left = sum(path.is_file() for name in ("claims", "jobs", "store") for path in folder.glob(f"runs/many/{name}/**/*"))
+    name = f"a job of {jobs:,}"
+    return [
+        Figure(f"{name}, last tenth", last, first, "Seedfold, first tenth", most=0.03),
+        Figure(f"{name}: files, with its own", left / jobs, unit="files", most=3),
+        Figure("memory of the worker, last tenth", *_ends_of(seen), "first tenth", unit="B", most_of_peer=1.1),
+    ]
+
+
+def _ends_of(seen: Sequence[int]) -> tuple[float, float]:
+    """Return the last value, and that after a tenth of the time."""
+    return float(seen[-1]), float(seen[len(seen) // 10])
 
 
 def measure(quick: bool) -> list[Figure]:
     """Compare, and watch a queue."""
     with tempfile.TemporaryDirectory() as temporary:
         few, many = Path(temporary, "few"), Path(temporary, "many")
-        return [*few_jobs(few, 5 if quick else 100), long_queue(many, 100 if quick else 2_000)]
+        return [*few_jobs(few, 5 if quick else 100), *long_queue(many, 100 if quick else 5_000)]
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ from typing import Any
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.interpolations import find_dependencies, target_path
 from seedfold.jobs.key_patterns import KeyPath
-from seedfold.jobs.shared_config import walk_paths, walk_texts
+from seedfold.jobs.shared_config import walk_texts
 from seedfold.jobs.study_keys import Conventions
+from seedfold.jobs.subtree_facts import KnownSubtrees
 
 
 @dataclass(frozen=True)
@@ -58,20 +59,16 @@ def find_leaves(
     identity: Identity,
     included_paths: Iterable[KeyPath],
     conventions: Conventions,
+    subtrees: KnownSubtrees,
 ) -> list[Leaf]:
     """Return every text with interpolations in ``tree``, outside the places that ``sources`` set.
 
     A leaf's ``sources`` are the numbers of the sources that may change it, through other leaves as well.
     ``included_paths`` are paths that are included although they lie below the unreferenced keys of the ``conventions``.
     """
-    texts = _find_texts(tree, sources, included_paths, conventions.evaluated_once)
+    texts = _find_texts(tree, sources, included_paths, conventions.evaluated_once, subtrees)
     paths = [path for path, _ in texts]
     leaf_index, source_index = _OverlapIndex(paths), _OverlapIndex(sources)
-    volatile_index = _OverlapIndex(
-        path
-        for path in walk_paths(tree)
-        if path[0] not in conventions.evaluated_once and identity.volatile_patterns.matches(path)
-    )
     direct_sources: list[frozenset[int]] = []
     on_machine: list[bool] = []
     edges: list[list[int]] = []
@@ -83,7 +80,7 @@ def find_leaves(
         direct_sources.append(everything if found.may_depend_on_anything else touched_sources)
         on_machine.append(
             found.depends_on_machine
-            or any(_depends_on_machine(goal, identity, volatile_index, conventions) for goal in targets)
+            or any(_depends_on_machine(goal, tree, identity, conventions, subtrees) for goal in targets)
         )
         edges.append([number for goal in targets for number in leaf_index.overlapping(goal)])
     return [
@@ -92,13 +89,17 @@ def find_leaves(
 
 
 def _find_texts(
-    tree: Mapping[str, Any], sources: Sequence[KeyPath], included_paths: Iterable[KeyPath], unreferenced: frozenset[str]
+    tree: Mapping[str, Any],
+    sources: Sequence[KeyPath],
+    included_paths: Iterable[KeyPath],
+    unreferenced: frozenset[str],
+    subtrees: KnownSubtrees,
 ) -> list[tuple[KeyPath, str]]:
     masked = set(sources)
     referenced = {key: value for key, value in tree.items() if key not in unreferenced}
     texts = [
         (path, text)
-        for path, text in walk_texts(referenced)
+        for path, text in subtrees.unresolved(referenced)
         if "${" in text and not any(path[:length] in masked for length in range(1, len(path) + 1))
     ]
     for start in included_paths:
@@ -111,14 +112,13 @@ def _find_texts(
 
 
 def _depends_on_machine(
-    path: KeyPath, identity: Identity, volatile_index: _OverlapIndex, conventions: Conventions
+    path: KeyPath, tree: Mapping[str, Any], identity: Identity, conventions: Conventions, subtrees: KnownSubtrees
 ) -> bool:
-    return (
-        not path
-        or path[0] in conventions.study_keys
-        or identity.volatile_patterns.covers(path)
-        or bool(volatile_index.overlapping(path))
-    )
+    if not path or path[0] in conventions.study_keys or identity.volatile_patterns.covers(path):
+        return True
+    if path[0] in conventions.evaluated_once or path[0] not in tree:
+        return False
+    return subtrees.of(path[0], tree[path[0]]).volatile.do_overlap(path)
 
 
 def _follow_edges(

@@ -6,8 +6,9 @@ itself started by ``@hydra.main``. It raises every error of Hydra, OmegaConf and
 
 from __future__ import annotations
 
+import pickle
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -29,6 +30,7 @@ from seedfold.jobs import study_keys as conventions
 from seedfold.jobs.config_loader import CachingLoader
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.late_resolver import register_late_references
+from seedfold.jobs.option_changes import OptionChanges
 from seedfold.jobs.study_keys import Conventions
 
 MANY_POINTS = 1_000_000
@@ -67,6 +69,7 @@ class Composer:
         self._config_name = config_name
         self._fixed_overrides = list(fixed_overrides)
         self._options: dict[str, list[str]] = {}
+        self._latest: tuple[tuple[RunMode, list[str]], bytes] | None = None
 
     def compose(self, overrides: Sequence[str], *, partial: bool = False) -> DictConfig:
         """Return what Hydra composes, unresolved, with its ``hydra`` node.
@@ -82,8 +85,23 @@ class Composer:
 
     def _compose(self, overrides: Sequence[str], mode: RunMode) -> DictConfig:
         all_overrides = [*self._fixed_overrides, *overrides]
+        if self._latest is not None and self._latest[0] == (mode, all_overrides):
+            return cast(DictConfig, pickle.loads(self._latest[1]))
         with one_line_errors():
-            return self._loader.load_configuration(self._config_name, all_overrides, mode, from_shell=False)
+            config = self._loader.load_configuration(self._config_name, all_overrides, mode, from_shell=False)
+        if isinstance(self._loader, CachingLoader):
+            # The stages of a study without config groups as axes need what was composed to see them.
+            self._latest = (mode, all_overrides), pickle.dumps(config)
+        return config
+
+    def option_changes(self, groups: Sequence[str], tree: Mapping[str, Any]) -> OptionChanges | None:
+        """Return what other options of ``groups`` change in what was composed last, ``tree``; None if Hydra has to say.
+
+        ``tree`` is plain data.
+        """
+        with one_line_errors():
+            loader = self._loader
+            return OptionChanges.find(loader, groups, tree) if isinstance(loader, CachingLoader) else None
 
     def parse_overrides(self, overrides: Sequence[str]) -> list[Override]:
         """Parse overrides as typed on a command line."""

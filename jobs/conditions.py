@@ -2,8 +2,8 @@
 
 Terms are separated by blanks and must all hold. A value is quoted as in a shell; an unquoted one is a number, true,
 false or null where it looks like one, as in Hydra's overrides. Several values, separated by commas, mean any of them
-(with ``!=``: none of them). A key may be its last component alone, if only one axis ends in that. A condition on an
-axis that a job does not have is false for that job.
+(with ``!=``: none of them); ``seed=range(0,5)`` means 0 to 4, as in Hydra's sweeps. A key may be its last component
+alone, if only one axis ends in that. A condition on an axis that a job does not have is false for that job.
 
 For a job, ``job=1a2b3c`` (or ``id=1a2b3c``) names it by the beginning of its id and ``stage=fit`` by its stage, unless
 an axis has that name.
@@ -25,8 +25,11 @@ STAGE_KEY = "stage"
 
 _TERM = re.compile(r"\s*([^\s=!<>,'\"]+)(!=|<=|>=|=|<|>)")
 _CHUNK = re.compile(r"""'([^']*)'|"((?:[^"\\]|\\.)*)"|(\[[^\]]*\]|\{[^}]*\})|\\(.)|([^\s'"\\,\[\]{}]+)""")
+_RANGE = re.compile(r"range\(\s*([+-]?\d+)\s*,\s*([+-]?\d+)\s*(?:,\s*([+-]?\d+)\s*)?\)")
+_MOST_OF_A_RANGE = 100_000
 _INT = re.compile(r"[+-]?(?:0|[1-9]\d*(?:_\d+)*)")
 _FLOAT = re.compile(r"[+-]?(?:(?:\d+\.\d*|\.\d+)(?:e[+-]?\d+)?|\d+e[+-]?\d+|inf|nan)", re.IGNORECASE)
+_SHOWN_VALUES, _LONGEST_VALUE = 10, 60
 _SPECIAL_WORDS = {"null": None, "true": True, "false": False}
 _COMPARISONS: dict[Operator, Callable[[Any, Any], bool]] = {
     "<": lambda left, right: left < right,
@@ -135,6 +138,13 @@ class Where:
                 axes = ", ".join(known) or "none"
                 raise UsageError(f"{term.key}: no such axis{did_you_mean(term.key, known)}; axes: {axes}")
 
+    def check_values(self, jobs: Iterable[Selectable]) -> None:
+        """Raise UsageError for a term ``KEY=VALUES`` that no job meets; it names the values that there are."""
+        jobs = list(jobs)
+        for term in self.terms:
+            if term.operator == "=" and jobs:
+                _check_value(term, jobs)
+
     def matches(self, axes: Mapping[str, Any]) -> bool:
         """Whether all terms hold for one job's axis values."""
         for term in self.terms:
@@ -148,12 +158,15 @@ class Where:
         axes: dict[str, None] = {}
         stages: dict[str, None] = {}
         ids = set()
+        jobs = list(jobs)
         for job in jobs:
             axes.update(dict.fromkeys(job.axes))
             stages.setdefault(job.stage)
             ids.add(job.id)
         on_jobs = tuple(term for term in self.terms if _is_on_job(term, axes))
-        Where(tuple(term for term in self.terms if term not in on_jobs)).check(axes)
+        on_axes = Where(tuple(term for term in self.terms if term not in on_jobs))
+        on_axes.check(axes)
+        on_axes.check_values(jobs)
         for term in on_jobs:
             if term.operator not in ("=", "!="):
                 raise UsageError(f"{term.key}{term.operator}: write {term.key}= or {term.key}!=")
@@ -187,6 +200,28 @@ def check_stages(names: Iterable[str], known: Collection[str], prefix: str) -> N
             )
 
 
+def _check_value(term: Term, jobs: Iterable[Selectable]) -> None:
+    found: dict[str, None] = {}
+    for job in jobs:
+        axis = find_axis(term.key, job.axes)
+        if axis is None:
+            continue
+        if term.holds(job.axes[axis]):
+            return
+        found.setdefault(_value_text(job.axes[axis]))
+    some = list(found)[:_SHOWN_VALUES]
+    more = ", …" if len(found) > len(some) else ""
+    typed = _value_text(",".join(term.texts))
+    is_range = re.fullmatch(r"(-?\d+)(?:-|\.\.|:)(-?\d+)", typed)
+    advice = f"; for a range: '{term.key}>={is_range[1]} {term.key}<={is_range[2]}'" if is_range else ""
+    raise UsageError(f"{term.key}={typed}: no job has this value{advice}; values: {', '.join(some)}{more}")
+
+
+def _value_text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
+
+
 def _is_on_job(term: Term, axes: Collection[str]) -> bool:
     return term.key in (*ID_KEYS, STAGE_KEY) and find_axis(term.key, axes) is None
 
@@ -215,14 +250,29 @@ def _parse_term(text: str, start: int) -> tuple[Term, int]:
 
 
 def _parse_values(text: str, position: int) -> tuple[list[Any], list[str], int]:
-    values, texts = [], []
+    values: list[Any] = []
+    texts: list[str] = []
     while True:
-        value, typed, position = _parse_value(text, position)
-        values.append(value)
-        texts.append(typed)
+        found = _RANGE.match(text, position)
+        if found is not None:
+            numbers, position = _numbers_of_range(found), found.end()
+            values += numbers
+            texts += map(str, numbers)
+        else:
+            value, typed, position = _parse_value(text, position)
+            values.append(value)
+            texts.append(typed)
         if not text.startswith(",", position):
             return values, texts, position
         position += 1
+
+
+def _numbers_of_range(found: re.Match[str]) -> range:
+    step = int(found[3] or 1)
+    numbers = range(int(found[1]), int(found[2]), step) if step else range(0)
+    if not 0 < len(numbers) <= _MOST_OF_A_RANGE:
+        raise UsageError(f"{found[0]}: has {len(numbers)} values; a range has at least 1 and at most 100000")
+    return numbers
 
 
 def _parse_value(text: str, position: int) -> tuple[Any, str, int]:

@@ -7,16 +7,53 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
+import omegaconf._utils
+import yaml
 from hydra._internal.config_repository import ConfigRepository
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
+from omegaconf._utils import get_yaml_loader
 
 _SHIPPED = ("hydra.conf", "seedfold.conf")
 _shipped_files: dict[tuple[str, str], bytes] = {}
 """The pickled content of files that Hydra and Seedfold bring along: they do not change while a process runs."""
+
+
+@contextmanager
+def _fast_yaml() -> Iterator[None]:
+    """Have OmegaConf parse with libyaml, where PyYAML has it.
+
+    It reads the files that are shipped as PyYAML's own parser does, which the tests compare; people's files may have
+    what the two read differently.
+    """
+    original = omegaconf._utils.get_yaml_loader
+    omegaconf._utils.get_yaml_loader = libyaml_loader
+    try:
+        yield
+    finally:
+        omegaconf._utils.get_yaml_loader = original
+
+
+@cache
+def libyaml_loader() -> Any:
+    """Return OmegaConf's own loader of YAML, with libyaml's parser in the place of PyYAML's."""
+    own = get_yaml_loader()
+    if not yaml.__with_libyaml__:
+        return own
+    parser = yaml.CSafeLoader.__bases__[0]
+
+    def start(loader: Any, stream: Any) -> None:
+        parser.__init__(loader, stream)  # type: ignore[misc]
+        yaml.constructor.SafeConstructor.__init__(loader)
+        yaml.resolver.Resolver.__init__(loader)
+
+    return type("LibyamlLoader", (parser, own), {"__init__": start})
 
 
 class CachingRepository(ConfigRepository):
@@ -49,7 +86,8 @@ class CachingRepository(ConfigRepository):
             return pickle.dumps(super().load_config(config_path))
         key = source.path, config_path
         if key not in _shipped_files:
-            _shipped_files[key] = pickle.dumps(super().load_config(config_path))
+            with _fast_yaml():
+                _shipped_files[key] = pickle.dumps(super().load_config(config_path))
         return _shipped_files[key]
 
     def _find_object_source(self, config_path: str, object_type: ObjectType | None) -> ConfigSource | None:

@@ -149,14 +149,22 @@ def decode_jobs(lines: Iterable[str]) -> Iterator[JobDescription]:
 
     Raises SeedfoldError, which names the line, if a line is damaged.
     """
-    reader = _Reader()
+    return (job for _, _, job in decode_lines(lines) if job is not None)
+
+
+def decode_lines(lines: Iterable[str]) -> Iterator[tuple[int, Sequence[Any], JobDescription | None]]:
+    """Yield number (from 0), content and job of each line; the job is None where the line is of none.
+
+    Raises SeedfoldError, which names the line, if a line is damaged.
+    """
+    reader = DescriptionReader()
     for number, line, record in _parse_lines(lines):
         try:
-            job = reader.read_line(json.loads(line) if record is None else record)
+            content = json.loads(line) if record is None else record
+            job = reader.read_line(content)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise SeedfoldError(f"description {number}: damaged ({error}); plan the study again") from error
-        if job is not None:
-            yield job
+        yield number - 1, content, job
 
 
 def _parse_lines(lines: Iterable[str]) -> Iterator[tuple[int, str, Any]]:
@@ -178,8 +186,11 @@ def _parse_batch(lines: Sequence[str]) -> Sequence[Any]:
 
 
 @dataclass
-class _Reader:
-    """What has been read so far, by kind and number."""
+class DescriptionReader:
+    """What has been read so far, by kind and number.
+
+    With all lines that are of no job, and the ``ids`` of the jobs, it reads any job on its own.
+    """
 
     bases: list[Mapping[str, Any]] = field(default_factory=list)
     layouts: list[tuple[Layout, Mapping[str, str]]] = field(default_factory=list)

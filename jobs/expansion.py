@@ -8,99 +8,36 @@ for each combination of them; all other axes only set a place in a template.
 from __future__ import annotations
 
 import copy
-import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path as FilePath
 from typing import Any, cast
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf._utils import split_key
 
-from seedfold.jobs.absolute_paths import make_absolute
 from seedfold.jobs.axis_effects import do_overlap
-from seedfold.jobs.axis_values import group_override, value_override
-from seedfold.jobs.changing_resolvers import ResolverWatch
-from seedfold.jobs.compose import Composer, one_line_errors, plain_tree
+from seedfold.jobs.axis_values import value_override
+from seedfold.jobs.compose import plain_tree
+from seedfold.jobs.compositions import Composition, GroupOption, StudyContext
 from seedfold.jobs.derive import Derivation, read_derivations
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.fold_axis import refuse_unknown_fold
 from seedfold.jobs.group_template import PointValues, Template
-from seedfold.jobs.identity import Identity
 from seedfold.jobs.interpolations import MISSING
 from seedfold.jobs.key_patterns import KeyPath
 from seedfold.jobs.matrix import Axis, Matrix, Point
 from seedfold.jobs.memoization import ValueSource
-from seedfold.jobs.secret_values import refuse_secret_references
 from seedfold.jobs.shared_config import has_path, leads_through_value, paths_to_texts, walk_paths, walk_texts
 from seedfold.jobs.stages import StageSpec
-from seedfold.jobs.value_evaluation import pop_hydra_view
 from seedfold.jobs.value_types import refuse_text
 
 ALWAYS_USED = frozenset({"paths", "cluster", "failures"})
 """Keys that say where things are and how jobs are run; they are not part of an id."""
 
-MAX_COMPOSITIONS = 64
-"""How many compositions are kept: stages of a study need the same ones, and a copy takes a tenth of the time."""
-
 MAX_TEMPLATES = 1024
 """How many templates are kept at a time: to make one takes as long as thousands of points."""
-
-
-@dataclass(frozen=True)
-class Composition:
-    """A composed configuration without Hydra's node, as plain data, and what ``${hydra:...}`` reads in it.
-
-    ``shared_config`` may only be read; ``make_config`` returns one that may be changed, which is rarely needed.
-    """
-
-    shared_config: DictConfig
-    make_config: Callable[[], DictConfig]
-    tree: Mapping[str, Any]
-    hydra_view: Any
-
-
-@dataclass(frozen=True)
-class StudyContext:
-    """What is the same for all stages of a study: Hydra's overrides, names and folders."""
-
-    composer: Composer
-    fixed_overrides: tuple[str, ...]
-    study_name: str
-    folder: FilePath
-    identity: Identity
-    watch: ResolverWatch = field(default_factory=ResolverWatch, kw_only=True)
-    _compositions: dict[tuple[str, ...], Composition] = field(default_factory=dict, kw_only=True)
-
-    def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> Composition:
-        """Return what Hydra composes, with the study's name, absolute paths and a stage's ``resources`` in it.
-
-        Several stages need the same composition and differ only in ``resources``.
-        """
-        overrides = (*self.fixed_overrides, *options)
-        found = self._compositions.get(overrides) or self._compose(overrides)
-        if not resources:
-            return found
-        config = found.make_config()
-        set_resources(config, resources)
-        tree = {**found.tree, "resources": plain_tree(config["resources"])}
-        return Composition(found.shared_config, lambda: config, tree, found.hydra_view)
-
-    def _compose(self, overrides: tuple[str, ...]) -> Composition:
-        config = self.composer.compose(overrides)
-        view = pop_hydra_view(config)
-        fill_in_study(config, self.study_name, self.folder)
-        pickled = pickle.dumps(config)
-        tree = plain_tree(config)
-        # A program's job resolves its references to the environment itself, and nothing of them is written.
-        if not self.composer.conventions.leaves_to_job:
-            refuse_secret_references(tree)
-        composition = Composition(config, lambda: cast(DictConfig, pickle.loads(pickled)), tree, view)
-        if len(self._compositions) < MAX_COMPOSITIONS:
-            self._compositions[overrides] = composition
-        return composition
 
 
 @dataclass(frozen=True)
@@ -190,8 +127,7 @@ class Expansion:
     def _compose_groups(self, choice: Sequence[int]) -> GroupComposition:
         axes = [self.matrix.axes[number] for number in self._group_axes]
         options = [
-            group_override(axis.prefix, axis.key, axis.values[number])
-            for axis, number in zip(axes, choice, strict=True)
+            GroupOption(axis.prefix, axis.key, axis.values[number]) for axis, number in zip(axes, choice, strict=True)
         ]
         found = self._context.compose(options, self._spec.resources)
         parts = self._used_parts(found.tree)
@@ -201,13 +137,13 @@ class Expansion:
             if parts.get(key, True)
         }
         composed = GroupComposition(
-            found.shared_config, lambda: _keep_parts(found.make_config(), parts), tree, found.hydra_view, {}
+            found.node, lambda: _keep_parts(found.make_config(), parts), tree, found.hydra_view, {}
         )
         for number in self._value_axes:
             axis = self.matrix.axes[number]
             self._check_key(axis, tree)
             self._check_values(axis, tree)
-            values = self._values_for_hydra(axis, found.shared_config, tree)
+            values = self._values_for_hydra(axis, found.node(_axis_path(axis)[0]), tree)
             if values is None or values:
                 composed.applied_by_hydra[number] = values
         return composed
@@ -253,16 +189,11 @@ class Expansion:
         except UsageError as error:
             raise UsageError(f"{self._spec.label}: {error}") from error
 
-    def _values_for_hydra(self, axis: Axis, config: DictConfig, tree: Mapping[str, Any]) -> frozenset[int] | None:
+    def _values_for_hydra(self, axis: Axis, top_level_node: Any, tree: Mapping[str, Any]) -> frozenset[int] | None:
         path = _axis_path(axis)
         others = [other for other in self._value_axes if self.matrix.axes[other] is not axis]
         overlapping = any(do_overlap(path, _axis_path(self.matrix.axes[other])) for other in others)
-        if (
-            overlapping
-            or _has_declared_type(config._get_node(path[0], validate_access=False))
-            or "[" in axis.key
-            or leads_through_value(path, tree)
-        ):
+        if overlapping or _has_declared_type(top_level_node) or "[" in axis.key or leads_through_value(path, tree):
             return None
         existing = _value_at(tree, path)
         merged = isinstance(existing, (dict, list))
@@ -294,7 +225,7 @@ class Expansion:
         ]
         context, label = self._context, self._spec.label
         composed = (make_config, tree, sources, self._derivations, context.identity, hydra)
-        template = Template(*composed, label, context.composer.conventions, context.watch)
+        template = Template(*composed, label, context.composer.conventions, context.watch, context.subtrees)
         return template, set_axes
 
 
@@ -317,23 +248,6 @@ def _top_level_key(axis: Axis) -> str:
         return _axis_path(axis)[0]
     group, _, package = axis.key.partition("@")
     return (package or group.replace("/", ".")).split(".")[0]
-
-
-def fill_in_study(config: DictConfig, study: str, folder: FilePath) -> None:
-    """Put the name of the study into a composed configuration, and make its paths absolute."""
-    with one_line_errors():
-        OmegaConf.set_struct(config, False)
-        config["study"] = study
-        make_absolute(config, folder)
-        OmegaConf.set_struct(config, True)
-
-
-def set_resources(config: DictConfig, resources: Mapping[str, Any]) -> None:
-    """Put the resources of a stage into a composed configuration."""
-    with one_line_errors():
-        OmegaConf.set_struct(config, False)
-        OmegaConf.update(config, "resources", dict(resources), merge=True, force_add=True)
-        OmegaConf.set_struct(config, True)
 
 
 def _get_recent(cache: OrderedDict[Point, Any], key: Point) -> Any:

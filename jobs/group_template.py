@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from seedfold.jobs.axis_effects import Leaf, do_overlap, find_leaves
-from seedfold.jobs.canonical_json import require_text_key, to_plain
+from seedfold.jobs.canonical_json import to_plain
 from seedfold.jobs.changing_resolvers import ResolverWatch
 from seedfold.jobs.compose import one_line_errors
 from seedfold.jobs.derive import Derivation
@@ -37,6 +37,7 @@ from seedfold.jobs.shared_config import (
     walk_texts,
 )
 from seedfold.jobs.study_keys import STUDY_CONVENTIONS, Conventions
+from seedfold.jobs.subtree_facts import KnownSubtrees, PathSet
 from seedfold.jobs.value_evaluation import Evaluator, dotted_key, refuse_missing
 
 
@@ -77,21 +78,23 @@ class Template:
         place: str,
         conventions: Conventions = STUDY_CONVENTIONS,
         watch: ResolverWatch | None = None,
+        subtrees: KnownSubtrees | None = None,
     ) -> None:
         self._place = place
+        self._subtrees = subtrees or KnownSubtrees(identity)
         self._conventions = conventions
         self.hydra_view = hydra_view
         self._tree = paths_to_texts(tree) if conventions.leaves_to_job else tree
-        _require_text_keys(self._tree)
+        for key, value in self._tree.items():
+            self._subtrees.of(key, value)
         self._axis_count = len(axes)
         self._derivations = list(derivations)
         self._sources = [*axes, *(ValueSource(item.target_path, _derived_value_lookup(item)) for item in derivations)]
         paths = [source.path for source in self._sources]
         self._refuse_overlap(paths)
         with one_line_errors():
-            leaves = find_leaves(
-                self._tree, paths, identity, [item.arguments_path for item in derivations], conventions
-            )
+            arguments = [item.arguments_path for item in derivations]
+            leaves = find_leaves(self._tree, paths, identity, arguments, conventions, self._subtrees)
         self._evaluator = Evaluator(make_config, paths, hydra_view, place, watch or ResolverWatch())
         self._order_derivations(leaves)
         self._prepare(leaves, identity)
@@ -134,15 +137,10 @@ class Template:
         resolved_here = [leaf for leaf in leaves if self._is_resolved_here(leaf)]
         fixed = [leaf for leaf in resolved_here if not leaf.sources]
         values = self._fixed_values(fixed)
-        config_part = {key: value for key, value in self._tree.items() if self._is_in_config(key)}
-        base = (
-            insert_values(config_part, make_value_tree([[leaf.path for leaf in fixed]]), (values,))
-            if fixed
-            else config_part
-        )
+        base = self._fill_in(fixed, values)
         if not self._conventions.leaves_to_job:
             self._refuse_missing(base)
-        changing = [leaf.path for leaf in resolved_here if leaf.sources]
+        changing = PathSet(leaf.path for leaf in resolved_here if leaf.sources)
         self._argument_readers = {
             number: self._make_argument_reader(number, leaves, changing, base) for number in self._derivation_order
         }
@@ -163,8 +161,19 @@ class Template:
         self.texts = {dotted_key(path): text for path, text in texts.items()}
         hashed = {path: identity.old_text(text) for path, text in texts.items()}
         self._documents = HashedDocuments(
-            identity, self._layout, hashed, [self._sources_of_group(n) for n in self._config_groups]
+            identity, self._layout, hashed, [self._sources_of_group(n) for n in self._config_groups], self._subtrees
         )
+
+    def _fill_in(self, leaves: Sequence[Leaf], values: Sequence[Any]) -> dict[str, Any]:
+        """Return the part of the configuration that jobs get, with the values of these strings in their places."""
+        inner: dict[str, dict[KeyPath, Any]] = {}
+        for leaf, value in zip(leaves, values, strict=True):
+            inner.setdefault(leaf.path[0], {})[leaf.path] = value
+        filled = {
+            key: self._subtrees.filled(key, self._tree[key], tuple(own), tuple(own.values()))
+            for key, own in inner.items()
+        }
+        return {key: filled.get(key, value) for key, value in self._tree.items() if self._is_in_config(key)}
 
     def _is_in_config(self, key: str) -> bool:
         return key not in self._conventions.study_keys or key == self._conventions.resources_key
@@ -181,7 +190,7 @@ class Template:
     def _fixed_values(self, leaves: Sequence[Leaf]) -> tuple[Any, ...]:
         if self._conventions.leaves_to_job:
             return tuple(self._resolve_leaf(leaf) for leaf in leaves)
-        unresolved = unresolved_paths(self._tree)
+        unresolved = PathSet(path for path, _ in self._subtrees.unresolved(self._tree))
         readers = [make_reader(leaf, (), unresolved, self._tree) for leaf in leaves]
         found = [NEEDS_OMEGACONF if read is None else read(()) for read in readers]
         return tuple(
@@ -190,7 +199,7 @@ class Template:
         )
 
     def _make_argument_reader(
-        self, number: int, leaves: Sequence[Leaf], changing: Sequence[KeyPath], base: Mapping[str, Any]
+        self, number: int, leaves: Sequence[Leaf], changing: PathSet, base: Mapping[str, Any]
     ) -> ValueReader | None:
         """Return a function that computes the arguments of a derivation; None if only OmegaConf can do it."""
         node = self._derivations[number - self._axis_count].arguments_path
@@ -240,7 +249,10 @@ class Template:
     def _refuse_missing(self, base: Mapping[str, Any]) -> None:
         graft = make_value_tree([[source.path for source in self._sources]])
         blank = ((None,) * len(self._sources),)
-        refuse_missing(insert_values(base, graft, blank) if self._sources else base, (), self._place)
+        for key, value in (insert_values(base, graft, blank) if self._sources else base).items():
+            known = self._subtrees.find(key, value)
+            if known is None or not known.is_complete:
+                refuse_missing(value, (key,), self._place)
 
     def _prepare_resources(self, base: Mapping[str, Any], groups: Sequence[tuple[KeyPath, ...]]) -> None:
         name = self._conventions.resources_key
@@ -259,7 +271,7 @@ class Template:
                 (leaf.path[0] == self._conventions.resources_key, tuple(sorted(leaf.sources))), []
             ).append(leaf)
         blocks = [LeafGroup(members, sources) for (_, sources), members in leaves_by_sources.items()]
-        changing = [leaf.path for leaf in leaves]
+        changing = PathSet(leaf.path for leaf in leaves)
         for block in blocks:
             block.readers = [make_reader(leaf, self._sources, changing, base) for leaf in block.leaves]
         return blocks
@@ -352,14 +364,3 @@ class Template:
 
 def _derived_value_lookup(item: Derivation) -> ValueLookup:
     return lambda number: item.values[number]
-
-
-def _require_text_keys(tree: Any, key: str = "") -> None:
-    """Raise UsageError for a key that is not a string."""
-    if isinstance(tree, dict):
-        for name, item in tree.items():
-            require_text_key(name, key)
-            _require_text_keys(item, f"{key}.{name}" if key else name)
-    elif isinstance(tree, list):
-        for index, item in enumerate(tree):
-            _require_text_keys(item, f"{key}[{index}]")

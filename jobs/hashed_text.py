@@ -14,6 +14,7 @@ from seedfold.jobs.canonical_json import encode_plain
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.key_patterns import KeyPath
 from seedfold.jobs.shared_config import Layout, ValueGroups, ValueTree, insert_values, make_value_tree
+from seedfold.jobs.subtree_facts import KnownSubtrees, hashed_texts
 
 MAX_REMEMBERED = 1 << 14
 
@@ -24,7 +25,7 @@ class HashedDocuments:
     """The documents (what is hashed) of the points of one layout.
 
     ``texts`` are hashed instead of values, by path. ``sources_of_groups`` holds, per group of the layout, the sources
-    it depends on.
+    it depends on. What ``subtrees`` know is not made again.
     """
 
     def __init__(
@@ -33,8 +34,10 @@ class HashedDocuments:
         layout: Layout,
         texts: Mapping[KeyPath, str],
         sources_of_groups: Sequence[Sequence[int]],
+        subtrees: KnownSubtrees,
     ) -> None:
         self._identity = identity
+        self._subtrees = subtrees
         paths = list(texts)
         base = insert_values(layout.base, make_value_tree([paths]), (tuple(texts.values()),)) if texts else layout.base
         self._base: Mapping[str, Any] = base
@@ -66,10 +69,8 @@ class HashedDocuments:
         self._fit_differs = any(self._identity.may_be_predict_only(name) for name in self._top_level_keys)
 
     def _make_piece(self, name: str, value: Any) -> tuple[str, str]:
-        job_text = self._identity.canonical_member(name, value, self._identity.volatile_patterns)
-        if not self._identity.may_be_predict_only(name):
-            return job_text, job_text
-        return job_text, self._identity.canonical_member(name, value, self._identity.not_fit_patterns)
+        known = self._subtrees.find(name, value)
+        return hashed_texts(self._identity, name, value) if known is None else known.hashed_texts
 
     def documents_of(self, numbers: Numbers, values: ValueGroups) -> tuple[str, str]:
         """Return the documents of a point's job and of its fit; the same object where they are equal."""

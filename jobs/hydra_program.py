@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,9 +24,9 @@ from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.changing_resolvers import ResolverWatch
 from seedfold.jobs.commandline import AxisChange, CommandLine, change_axes, split_overrides
 from seedfold.jobs.compose import ProgramComposer, one_line_errors, plain_tree
+from seedfold.jobs.compositions import Composition, GroupOption, StudyContext
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.expansion import Composition, StudyContext
 from seedfold.jobs.group_template import Template
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.interpolations import KNOWN_RESOLVERS, find_dependencies
@@ -132,9 +133,9 @@ class _ProgramContext(StudyContext):
     typed: TypedTexts = field(default_factory=dict)
     hydra_nodes: dict[int, tuple[Any, dict[str, Any]]] = field(default_factory=dict)
 
-    def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> Composition:
+    def compose(self, options: Sequence[GroupOption], resources: Mapping[str, Any]) -> Composition:
         """See `StudyContext.compose`. The keys of Hydra's node that a job needs are put beside it."""
-        config = self.composer.compose([*self.fixed_overrides, *options])
+        config = self.composer.compose(self._overrides(options))
         view = pop_hydra_view(config)
         composed = encode_config(config, self.program.class_module)
         node: dict[str, Any] = OmegaConf.to_container(view.hydra, resolve=False, enum_to_str=True)  # type: ignore
@@ -158,7 +159,8 @@ class _ProgramContext(StudyContext):
         }
         _watch_hydra_node(self.watch, view)
         self.hydra_nodes[id(view)] = view, {**self.program.identity, "program": program, "node": hydra_node}
-        return Composition(config, lambda: config, paths_to_texts(plain_tree(config)), view)
+        node_of = partial(config._get_node, validate_access=False)
+        return Composition(node_of, lambda: config, paths_to_texts(plain_tree(config)), view)
 
 
 def _watch_hydra_node(watch: ResolverWatch, view: Any) -> None:

@@ -28,6 +28,7 @@ __all__ = ["SCHEMA", "Identity", "canonical_json", "compute_ids", "job_digest"]
 SCHEMA = 1
 _KEYS = ("volatile", "predict", "neutral", "renames")
 _NOT_COUNTED: Any = object()
+_SCALAR_TYPES = frozenset({str, int, float, bool, type(None)})
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,11 @@ class Identity:
 
     def may_be_predict_only(self, top: str) -> bool:
         """Whether a key at or below the top-level key ``top`` may only influence predictions."""
-        heads = [pattern.split(".")[0] for pattern in self.predict]
-        return any(head == "**" or Patterns([head]).matches((top,)) for head in heads)
+        return self._predict_heads.matches((top,))
+
+    @cached_property
+    def _predict_heads(self) -> Patterns:
+        return Patterns(pattern.split(".")[0] for pattern in self.predict)
 
     def counted_part(self, value: Any, path: KeyPath, left_out: Patterns) -> Any:
         """Return the part of the value at ``path`` that counts, as plain data, or `GONE`."""
@@ -144,8 +148,16 @@ class Identity:
 
         The sorted pieces joined by commas are the canonical text of the document, unless `has_renames_across`.
         """
+        if type(value) in _SCALAR_TYPES and top not in self._renamed_tops and top != "_target_":
+            # Many points differ in a number alone.
+            text = "" if left_out.matches((top,)) else canonical_json(value)
+            return f"{encode_plain(top)}:{text}" if text and text != self.neutral_text_by_path.get((top,)) else ""
         document = self.document({top: value}, left_out)
         return encode_plain(document)[1:-1]
+
+    @cached_property
+    def _renamed_tops(self) -> frozenset[str]:
+        return frozenset(new.split(".")[0] for new, _ in self.new_and_old_names)
 
     def has_renames_across(self, names: Iterable[str]) -> bool:
         """Whether a rename may move something between top-level keys of a configuration with these ``names``."""

@@ -28,6 +28,7 @@ _KEY_RESOLVERS = frozenset({"oc.select", "oc.deprecated", "oc.dict.keys", "oc.di
 KNOWN_RESOLVERS = frozenset({LATE_RESOLVER, "oc.decode", *MACHINE_RESOLVERS, *_KEY_RESOLVERS})
 """Resolvers of which it is known what they depend on."""
 
+_SPECIAL_WORDS = frozenset({"null", "true", "false", "nan", "inf"})
 _COMPUTED = "\x00"
 _REFERENCE = re.compile(r"\$\{(\.*(?:[A-Za-z_]\w*)(?:\.[A-Za-z_]\w*)*)\}")
 
@@ -77,6 +78,7 @@ def find_dependencies(text: str) -> Dependencies:
     return Dependencies(frozenset(references), frozenset(resolvers))
 
 
+@lru_cache(maxsize=65536)
 def target_path(reference: str, path: KeyPath) -> KeyPath:
     """Return the path that a reference names, written in the value at path ``path``.
 
@@ -107,3 +109,16 @@ def split_references(text: str) -> tuple[tuple[str, ...], tuple[str, ...]] | Non
     if any("${" in literal for literal in literals) or not names:
         return None
     return literals, names
+
+
+_LATE = re.compile(rf"\$\{{{LATE_RESOLVER}:([A-Za-z_]\w*)((?:,[A-Za-z_][\w.]*)*)\}}")
+
+
+def late_text(text: str) -> str | None:
+    """Return what OmegaConf makes of a late reference to plain names, such as ``${result:stage,a.b}``: the text itself.
+
+    None for every other text.
+    """
+    found = _LATE.fullmatch(text)
+    names = [] if found is None else [found[1], *found[2].split(",")[1:]]
+    return text if names and not any(name.lower() in _SPECIAL_WORDS for name in names) else None

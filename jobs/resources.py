@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from seedfold.jobs.errors import UsageError, did_you_mean
@@ -99,10 +99,15 @@ class Resources:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form. It has ``auto`` only where something is learned, as versions without it read it."""
-        record = asdict(self)
-        if not self.auto:
-            del record["auto"]
-        return record
+        # Written out because each job of a plan is asked for it, and `asdict` takes ten times as long.
+        record = {
+            "cpus": self.cpus,
+            "gpus": self.gpus,
+            "memory_bytes": self.memory_bytes,
+            "time_s": self.time_s,
+            "extra": dict(self.extra),
+        }
+        return {**record, "auto": self.auto} if self.auto else record
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Resources:

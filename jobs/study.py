@@ -17,9 +17,10 @@ from omegaconf import DictConfig, OmegaConf
 from seedfold.jobs.axis_values import refuse_many
 from seedfold.jobs.commandline import CommandLine, change_axes, read_command_line, split_overrides
 from seedfold.jobs.compose import SEEDFOLD_CONF, Composer, one_line_errors, plain_tree
+from seedfold.jobs.compositions import StudyContext, fill_in_study
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.expansion import Expansion, StudyContext, fill_in_study
+from seedfold.jobs.expansion import Expansion
 from seedfold.jobs.fusing import FUSE, OFF
 from seedfold.jobs.group_template import Template
 from seedfold.jobs.identity import Identity, job_digest

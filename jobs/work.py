@@ -21,6 +21,8 @@ SNAPSHOT_RECORD = "snapshot.json"
 """The file that is written last into the folder of a snapshot of the code, beside the folder of its modules."""
 OUTPUTS = "outputs"
 """The folder in a result that holds the files for people."""
+MICRO_BATCH_HALVINGS = "SEEDFOLD_MICRO_BATCH_HALVINGS"
+"""Variable of the environment of a job that had too little GPU memory: how often it halves what it computes at once."""
 
 
 class RunInterrupted(Exception):
@@ -40,6 +42,10 @@ class ConfigFailure(Exception):
 
 class DataFailure(Exception):
     """Data is missing, damaged or of the wrong shape. The message names the file and the row if it can."""
+
+
+class ProgramFailure(Exception):
+    """A program that a job ran has failed. The message says how, and the program's own output why."""
 
 
 class NonFiniteFailure(Exception):

@@ -101,7 +101,7 @@ import numpy as np
 from seedfold.results.store.predictions import write_predictions
 from toy.light import prepare
 
-PRELOAD = ("seedfold.results.store.metrics", "seedfold.results.store.predictions")
+PRELOAD = ("numpy.random", "seedfold.results.store.metrics", "seedfold.results.store.predictions")
 CLASSES = 3
 
 

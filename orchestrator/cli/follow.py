@@ -31,11 +31,18 @@ from seedfold.orchestrator.cli.status import failure_lines, progress_of_views
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.dispatch.wait import JobWatcher, Progress, stop_workers
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
-from seedfold.orchestrator.ledger.plans import Plans
+from seedfold.orchestrator.ledger.plans import last_plan_header
 from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.given_up import given_up_jobs, given_up_lines
 from seedfold.orchestrator.state.held_lines import held_lines, kept_back
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES
-from seedfold.orchestrator.state.overview import Overview, dead_worker_lines, nothing_to_do_lines, unique_by_id
+from seedfold.orchestrator.state.overview import (
+    JobView,
+    Overview,
+    dead_worker_lines,
+    nothing_to_do_lines,
+    unique_by_id,
+)
 
 _INTERRUPTED_EXIT_CODE = 130
 _LOOK_EVERY_S = 1.0
@@ -97,7 +104,7 @@ def wait_if_asked(root: Root, launched: LaunchResult, wait: bool | None) -> int:
 
 
 def _runs_locally(study: StudyFolder) -> bool:
-    header = Plans(study).header
+    header = last_plan_header(study)
     return header is not None and header.settings["cluster"]["executor"] == "local"
 
 
@@ -132,6 +139,7 @@ def print_outcome(root: Root, launched: LaunchResult, progress: Progress, second
     held = kept_back(overview.states, (view.job for view in views))
     unfinished = sum(progress.counts[state] for state in STATES if state != "done") - settled
     unfinished -= sum(view.state == "waiting" and view.job.id in held for view in unique_by_id(views))
+    print_lines(make_lines(*_given_up_lines(overview, views), style="yellow"))
     if unfinished > 0:
         print_lines(
             make_lines(
@@ -147,6 +155,11 @@ def print_outcome(root: Root, launched: LaunchResult, progress: Progress, second
         return _INTERRUPTED_EXIT_CODE
     stopped = sum(progress.counts[state] for state in ("failed", "blocked", "lost")) - settled
     return 1 if stopped else 0
+
+
+def _given_up_lines(overview: Overview, views: Sequence[JobView]) -> Iterator[str]:
+    unique_views = unique_by_id(views)
+    return given_up_lines(overview.states, unique_views, given_up_jobs(overview.states, unique_views))
 
 
 @contextmanager

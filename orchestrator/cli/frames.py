@@ -28,10 +28,19 @@ def print_table(
         make_console(all_columns).print(_to_grid(shown, decimals))
     if len(rows.frame) < len(table.frame):
         more = count_noun(len(table.frame) - len(rows.frame), "more row")
-        print_text(f"… and {more}: --limit N, or --format csv for all", style="dim")
+        print_text(f"… and {more}: --limit N, {_sort_hint(table)}or --format csv for all", style="dim")
     hidden = [_hidden_text(table, name) for name in table.columns if shown is not None and name not in shown.columns]
     if hidden:
         print_text(f"not shown: {', '.join(hidden)}; --wide or --format csv shows all", style="dim")
+
+
+def _sort_hint(table: ReadableTable) -> str:
+    """How the best rows come first, if the table has a metric with a best value and its rows are not sorted so."""
+    first_best = {
+        name: next((row for row, cell in enumerate(table.frame[name]) if cell.is_best), None) for name in table.measured
+    }
+    hidden = [name for name, row in first_best.items() if row is not None]
+    return f"--sort {hidden[0]} for the best first, " if hidden and 0 not in first_best.values() else ""
 
 
 def _hidden_text(table: ReadableTable, name: str) -> str:

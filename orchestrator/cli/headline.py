@@ -13,9 +13,18 @@ from seedfold.results.evaluation.problem_axes import is_repetition, problem_axes
 
 
 def write_result_table(
-    overview: Overview, finished: FinishedJobs, name: str, output: TableOutput, **options: Any
+    overview: Overview,
+    finished: FinishedJobs,
+    name: str,
+    output: TableOutput,
+    sort: str | None = None,
+    **options: Any,
 ) -> None:
-    """Write a table of the finished jobs; ``options`` are those of `TableRequest`, which says what is raised."""
+    """Write a table of the finished jobs; ``options`` are those of `TableRequest`, which says what is raised.
+
+    With ``sort``, a note on a table of means says how far the best row is before the next one.
+    """
+    from seedfold.results.comparison.lead import lead_line
     from seedfold.results.tables.metric_means import NOTES
 
     request = TableRequest.of_study(overview, finished, **options)
@@ -25,8 +34,13 @@ def write_result_table(
     apart = [axis for axis in axes if is_repetition(axis) or axis == finished.code_axis.name]
     problem = [*problem_axes(axes, request.compare), *apart]
     removed = note_removed(overview)
-    notes = [*frame.attrs.get(NOTES, ()), *([removed] if removed else []), *finished.notes(overview.folder.name)]
-    output.write(frame, axes, problem, notes)
+    lead = lead_line(frame, finished.jobs, sort) if sort and name == "metrics" else None
+    notes = [] if len(frame) else ["no finished job meets the conditions"]
+    notes += [lead] if lead else []
+    notes += frame.attrs.get(NOTES, ())
+    notes += [removed] if removed else []
+    notes += finished.notes(overview.folder.name)
+    output.write(frame, axes, problem, notes, sort)
 
 
 def print_headline(overview: Overview) -> None:

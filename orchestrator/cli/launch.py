@@ -15,6 +15,7 @@ from seedfold.orchestrator.cli.follow import wait_if_asked
 from seedfold.orchestrator.cli.selected import say_selected
 from seedfold.orchestrator.code.snapshots import left_out_packages
 from seedfold.orchestrator.dispatch.launch import launch
+from seedfold.orchestrator.dispatch.pilot import pilot_request
 from seedfold.orchestrator.dispatch.start_now import start_now
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.ledger.layout import Root
@@ -75,7 +76,7 @@ def command(
         accept=accept_code,
         many=many,
         exact=exact,
-        pilot=options.pilot_request(pilot, pilot_auto),
+        pilot=pilot_request(pilot, pilot_auto),
         tell=say_selected(selection, "start"),
     )
     print_started(launched, "launch")

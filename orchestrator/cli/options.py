@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import click
 from click.core import ParameterSource
@@ -14,9 +14,6 @@ from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.orchestrator.cli import completion_values
 from seedfold.orchestrator.cli.call import store_root_option
 from seedfold.orchestrator.ledger.layout import Root, find_root
-
-if TYPE_CHECKING:
-    from seedfold.orchestrator.dispatch.pilot import PilotRequest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -205,15 +202,6 @@ def pilot(function: F) -> F:
         "--pilot-auto", is_flag=True, help="With --pilot: release the others when all jobs of the pilot are done."
     )
     return size(auto(function))
-
-
-def pilot_request(size: int | None, is_auto: bool) -> PilotRequest | None:
-    """Return what the two options ask for. Raises UsageError for ``--pilot-auto`` alone."""
-    from seedfold.orchestrator.dispatch.pilot import PilotRequest
-
-    if size is None and is_auto:
-        raise UsageError("--pilot-auto: add --pilot N, the number of jobs of each stage that run first")
-    return None if size is None else PilotRequest(size, is_auto)
 
 
 many = click.option("--yes", "many", is_flag=True, help="Accept a study of more than a million points.")

@@ -1,4 +1,4 @@
-"""``seedfold plan OVERRIDES…``: shows what would run and why. It writes nothing under the root."""
+"""``seedfold plan OVERRIDES…``: shows what would run and why. It changes nothing of any study."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from seedfold.orchestrator.cli.console import (
     size_text,
 )
 from seedfold.orchestrator.dispatch.launch import make_plan
-from seedfold.orchestrator.dispatch.pilot import Pilot, choose_pilot, pilot_lines
+from seedfold.orchestrator.dispatch.pilot import Pilot, choose_pilot, pilot_lines, pilot_request
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.plans import study_request
 from seedfold.orchestrator.settings.cluster import ClusterSettings
@@ -84,7 +84,7 @@ def command(
     plan = make_plan(root, overrides, config_dirs, many)
     selection.check_names(plan.descriptions)
     jobs = selection.apply(plan.jobs, lambda planned: planned.job)
-    request = options.pilot_request(pilot, pilot_auto)
+    request = pilot_request(pilot, pilot_auto)
     chosen = None if request is None else choose_pilot(plan, request, selection)
     startable = plan.startable_jobs() if chosen is None else chosen.choose_startable(plan)
     starting = selection.apply(startable, lambda planned: planned.job)

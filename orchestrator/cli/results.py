@@ -35,6 +35,7 @@ _OPTIONS_OF_TABLES = {
     "by": "by",
     "over": "over",
     "split": "splits",
+    "sort": "sort",
     "partial": "partial",
     "min-accuracy": "min_accuracy",
     "rank-by": "rank_by",
@@ -52,6 +53,7 @@ class GivenOptions(OutputOptions):
     members: Sequence[str]
     over: Sequence[str]
     splits: Sequence[str]
+    sort: str | None
     partial: bool
     ratios: str | None
     methods: str | None
@@ -94,6 +96,12 @@ class GivenOptions(OutputOptions):
     metavar="SPLIT",
     multiple=True,
     help="Use only this split; repeatable. Prevalence shift: app_test=NAME if a study has another name for the split.",
+)
+@click.option(
+    "--sort",
+    metavar="COLUMN",
+    help="Sort the rows by a metric, the best first, or by another column; with metrics also say how far the best row"
+    " is before the next.",
 )
 @click.option(
     "--partial", is_flag=True, help="oof, ensemble: use the finished jobs even if folds or members are missing."
@@ -184,6 +192,7 @@ def _show_table(overview: Overview, name: str, given_options: GivenOptions, outp
         splits=tuple(given_options["splits"]),
         by=tuple(given_options["by"]),
         over=tuple(given_options["over"]),
+        sort=given_options["sort"],
         partial=given_options["partial"],
         member_choice={key: value for key, value in choice.items() if value is not None},
     )

@@ -28,6 +28,7 @@ from seedfold.orchestrator.settings.selection import Selection
     multiple=True,
     help="Start only failed jobs of this failure kind, e.g. oom_host; repeatable.",
 )
+@click.option("--keep-cancelled", is_flag=True, help="Leave cancelled jobs cancelled.")
 @click.option(
     "--code",
     type=options.Choice(["today", "original"]),
@@ -46,6 +47,7 @@ def command(
     study: str,
     overrides: Sequence[str],
     kinds: Sequence[str],
+    keep_cancelled: bool,
     code: str,
     folder: str | None,
     wait: bool | None,
@@ -69,6 +71,7 @@ def command(
         overrides,
         selection=selection,
         kinds=kinds,
+        keep_cancelled=keep_cancelled,
         original_code=code == "original",
         folder=parse_folder(folder),
         accept=accept_code,

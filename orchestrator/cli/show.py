@@ -10,13 +10,15 @@ import click
 
 from seedfold.jobs.description import SHORT_ID_LENGTH
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.console import duration_text, print_json, print_text, size_text
+from seedfold.orchestrator.cli.console import duration_text, output_width, print_json, print_text, size_text
 from seedfold.orchestrator.cli.pager import with_pager
 from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.state.common_place import axes_text
 from seedfold.orchestrator.state.job_details import JobDetails
 from seedfold.orchestrator.state.job_lookup import find_job
-from seedfold.orchestrator.state.overview import axes_text
 from seedfold.results.store.published import Result
+
+_CURVES_WIDTH = 100
 
 
 @click.command()
@@ -39,6 +41,7 @@ def command(job: Sequence[str], study: str | None, as_json: bool, root: Root) ->
     result = details.latest_result()
     if result is not None:
         _print_result(result, str(details.holding_study.result_folder(result.id, result.attempt)))
+    _print_curves(details)
     print_text("", "# the resolved configuration", details.config_text())
 
 
@@ -84,6 +87,16 @@ def _print_attempt(attempt: Mapping[str, Any]) -> None:
     print_text(f"attempt {attempt['attempt']}  {attempt['state']}{why}", f"  {when}{where}{took}")
     if attempt["log"]:
         print_text(f"  log {attempt['log']}")
+
+
+def _print_curves(details: JobDetails) -> None:
+    """Print the learning curves, also those of a job that runs."""
+    from seedfold.orchestrator.cli.curve_lines import curve_lines
+    from seedfold.orchestrator.state.job_curves import has_curves, read_curves
+
+    if has_curves(details.view):
+        lines = curve_lines(read_curves(details.view), min(output_width(), _CURVES_WIDTH))
+        print_text(*(["curves", *lines] if lines else []))
 
 
 def _print_result(result: Result, folder: str) -> None:

@@ -26,6 +26,7 @@ from seedfold.orchestrator.cli.console import (
     print_text,
     wrap_lines,
 )
+from seedfold.orchestrator.cli.failure_places import failure_places
 from seedfold.orchestrator.cli.ls import print_studies
 from seedfold.orchestrator.cli.pager import with_pager
 from seedfold.orchestrator.cli.running_rows import epoch_text, metric_text, running_rows
@@ -34,11 +35,11 @@ from seedfold.orchestrator.dispatch.queue_view import QueueView, advance_and_vie
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.common_place import axes_text
 from seedfold.orchestrator.state.job_states import STATES
 from seedfold.orchestrator.state.overview import (
     JobView,
     Overview,
-    axes_text,
     count_by_axis_value,
     dead_workers_of,
     group_failures,
@@ -161,7 +162,8 @@ def progress_of_views(
     """The counts of jobs, and how far they are."""
     counts = status_to_json(overview.folder.name, views)
     progress = StudyProgress.find(views, queue_view.seconds_to_first_start() if queue_view else None)
-    axes = varying_axes(overview.jobs_at_addresses().values())
+    # The rows of running jobs show these; a study that only rests is not read for them.
+    axes = varying_axes(overview.jobs_at_addresses().values()) if progress.running else set()
     return [title_line(counts), *progress_lines(counts, progress, axes)]
 
 
@@ -219,10 +221,12 @@ def running_text(job: RunningJob) -> str:
 def failure_lines(views: Sequence[JobView]) -> list[StyledLine]:
     """Failures, one paragraph per kind and traceback, with one example of each."""
     paragraphs: list[StyledLine] = []
-    for group in group_failures(views):
+    groups = group_failures(views)
+    for group, place in zip(groups, failure_places(groups, views), strict=True):
         example = group.example
         address = axes_text(example["axes"])
         paragraphs += make_lines(f"{group.job_count} failed, {group.kind}: {example['reason']}", style="red")
+        paragraphs += make_lines(*([f"  {place}"] if place else []))
         paragraphs += make_lines(
             f"  e.g. {example['id'][:12]}{address and f' {address}'}, attempt {example['attempts']}"
         )

@@ -17,6 +17,7 @@ from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.cli.follow import wait_if_asked
 from seedfold.orchestrator.cli.launch import print_started
 from seedfold.orchestrator.dispatch.launch import launch, make_plan
+from seedfold.orchestrator.dispatch.pilot import pilot_request
 from seedfold.orchestrator.ledger.atomic_files import write_atomically
 from seedfold.orchestrator.ledger.layout import Root
 
@@ -41,6 +42,7 @@ class _WithCommand(click.Command):
 @click.option("--metrics", metavar="FILE", help="A JSON or CSV file with metrics, in {folder} of the job.")
 @click.option("--pattern", metavar="REGEX", help="Metrics in lines of output, such as 'acc=(?P<acc>[0-9.]+)'.")
 @click.option("--replace", is_flag=True, help="Replace earlier jobs that have the same address and other settings.")
+@options.pilot
 @options.local
 @click.pass_context
 def command(
@@ -52,6 +54,8 @@ def command(
     metrics: str | None,
     pattern: str | None,
     replace: bool,
+    pilot: int | None,
+    pilot_auto: bool,
     root: Root,
 ) -> None:
     """Run a COMMAND for all combinations of values. In its words, {KEY} stands for a value, and {folder} for the folder
@@ -65,6 +69,7 @@ def command(
     from seedfold.jobs.command_sweep import make_command_sweep
 
     add_folder_to_import_path()
+    request = pilot_request(pilot, pilot_auto)
     others: dict[str, Any] = {"code": list(code)} if code else {}
     sources = {key: value for key, value in (("file", metrics), ("pattern", pattern)) if value is not None}
     others |= {"metrics": sources} if sources else {}
@@ -75,7 +80,7 @@ def command(
         make_plan(root, overrides, [_write(Path(scratch), name, sweep.text)])
     root.mark_as_root()
     folder = _write(root.study_folder(name).path / "conf", name, sweep.text)
-    launched = launch(root, overrides, config_dirs=[folder], replace=replace)
+    launched = launch(root, overrides, config_dirs=[folder], replace=replace, pilot=request)
     print_started(launched, "sweep")
     print_text(f"study file: {folder / 'experiment' / f'{name}.yaml'}")
     for key in sweep.unused:

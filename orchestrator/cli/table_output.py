@@ -91,20 +91,25 @@ class TableOutput:
         exact: Collection[str] = (),
         problem: Sequence[str] = (),
         notes: Sequence[str] = (),
+        sort: str | None = None,
     ) -> None:
         """Write a table, and ``notes`` on what it lacks: below it, or on standard error if it is not for a terminal.
 
         ``exact`` names columns of real numbers that are no measurements and are never rounded, such as axes; the best
-        values are marked among the rows that agree on the axes ``problem``.
+        values are marked among the rows that agree on the axes ``problem``. ``sort`` names a column of the table that
+        people read. Raises UsageError if there is no such column, or if every row is written.
         """
         from seedfold.results.tables.readable import DECIMALS, make_readable, round_measured
 
         limit, decimals = self.options.get("limit"), self.options["decimals"]
         if self.is_for_programs:
+            if sort is not None:
+                raise UsageError(f"--sort: is for the table that people read; {self.format} has every row of its own")
             rows = frame.head(limit) if limit else frame
             self._write_rows(rows if decimals is None else round_measured(rows, decimals, exact))
         else:
             table, shown_decimals = make_readable(frame, exact, problem), DECIMALS if decimals is None else decimals
+            table = table if sort is None else table.sort(sort)
             if self.is_on_terminal:
                 from seedfold.orchestrator.cli.frames import print_table
 

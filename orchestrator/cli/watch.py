@@ -21,6 +21,7 @@ from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES
+from seedfold.orchestrator.state.job_views import others_of
 from seedfold.orchestrator.state.overview import JobView, Overview
 from seedfold.orchestrator.state.study_list import StudySummary, list_studies
 
@@ -49,6 +50,9 @@ class Watched(Protocol):
     def is_finished(self) -> bool:
         """Whether no job is active."""
 
+    def stays(self) -> bool:
+        """Whether a display with keys stays when no job is active."""
+
 
 @click.command()
 @options.study_or_all
@@ -68,8 +72,9 @@ def command(
     """Show the status of a study and update it until no job is active. Without a study, show the list of studies,
     and update that.
 
-    On a terminal, keys choose a running job, show its log, sort, filter, cancel and resume; the last line names them.
-    `q` or Ctrl-C ends the display, not the jobs.
+    On a terminal, keys choose a running job, show its learning curves and its log, sort, filter, cancel and resume; the
+    last line names them. `q` or Ctrl-C ends the display, not the jobs. If jobs have failed or wait when no job is
+    active any more, the display stays until `q`.
 
     On a cluster it also submits the jobs that are due, as `seedfold advance` does.
     """
@@ -124,6 +129,10 @@ class WatchedRoot:
         """Whether no job of any study is active."""
         return not any(study.is_active for study in self._studies)
 
+    def stays(self) -> bool:
+        """No key is of use then."""
+        return False
+
 
 class WatchedStudy:
     """The status of a study, which is advanced on a cluster from time to time."""
@@ -134,7 +143,7 @@ class WatchedStudy:
         self._screen = StudyScreen(self._overview, selection)
         self._queried_at = -inf
         self._queue_view = QueueView()
-        self._views: list[JobView] = []
+        self._views: Sequence[JobView] = []
 
     def refresh(self) -> None:
         """Read what is new; also query the scheduler if the last query was a while ago."""
@@ -164,22 +173,30 @@ class WatchedStudy:
     def is_finished(self) -> bool:
         """Whether no job is active; in a copy no job ever is."""
         is_copy = read_copy_origin(self._overview.folder) is not None
-        if is_copy or any(view.state in ACTIVE_STATES for view in self._views):
+        if is_copy or any(view.state in ACTIVE_STATES for view in others_of(self._views)):
             return is_copy
         # A filter may show no job that is active.
         jobs = self._selection.apply(self._overview.jobs_at_addresses().values(), lambda job: job)
         return not any(self._overview.states.of(job.id).state in ACTIVE_STATES for job in jobs)
 
+    def stays(self) -> bool:
+        """Whether jobs have failed or wait, so that a person may want to look at them and to resume them."""
+        return self._screen.waits_for_a_person and read_copy_origin(self._overview.folder) is None
+
 
 def _watch_live(watched: Watched, every: float) -> None:
     with LiveTerminal() as terminal:
         pause = every
-        while not watched.is_finished() and _handle_keys(watched, terminal, pause):
+        while not _is_over(watched, terminal) and _handle_keys(watched, terminal, pause):
             began = time.monotonic()
             watched.refresh()
             # A large study takes long to read.
             pause = max(every, time.monotonic() - began)
     print_lines(watched.shown_lines())
+
+
+def _is_over(watched: Watched, terminal: LiveTerminal) -> bool:
+    return watched.is_finished() and not (terminal.has_keys and watched.stays())
 
 
 def _handle_keys(watched: Watched, terminal: LiveTerminal, seconds: float) -> bool:

@@ -10,6 +10,8 @@ from seedfold.jobs.errors import SeedfoldError, count_noun
 from seedfold.jobs.terminal_text import terminal_log
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
 from seedfold.orchestrator.cli.console import StyledLine, make_lines, output_width, wrap_lines
+from seedfold.orchestrator.cli.failure_places import failure_places
+from seedfold.orchestrator.cli.job_screen import job_lines
 from seedfold.orchestrator.cli.live_terminal import LiveTerminal
 from seedfold.orchestrator.cli.pager import page_lines
 from seedfold.orchestrator.cli.running_rows import running_rows
@@ -18,6 +20,7 @@ from seedfold.orchestrator.cli.status import end_lines, title_line
 from seedfold.orchestrator.dispatch.queue_view import QueueView
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.job_states import StateName
+from seedfold.orchestrator.state.job_views import others_of
 from seedfold.orchestrator.state.overview import (
     JobView,
     Overview,
@@ -28,13 +31,13 @@ from seedfold.orchestrator.state.overview import (
 )
 from seedfold.orchestrator.state.running_jobs import RunningJob
 from seedfold.orchestrator.state.stage_progress import StudyProgress
-from seedfold.orchestrator.state.study_logs import StudyLogs, varying_axes
+from seedfold.orchestrator.state.study_logs import StudyLogs, log_file, varying_axes
 
 Reaction = Literal["", "refresh", "quit"]
 """What follows from a key: nothing, that what is new is read at once, or the end of the display."""
 _KEYS = (
     "↑↓ choose",
-    "enter log",
+    "enter job",
     "f failures",
     "s sort",
     "/ filter",
@@ -43,8 +46,16 @@ _KEYS = (
     "r resume failed",
     "q quit",
 )
-HELP = "  ".join(key.replace(" ", "\u00a0") for key in _KEYS)
+_JOB_KEYS = ("enter back", "↑↓ next job", "l whole log", "c cancel", "q quit")
+
+
+def _help(keys: Sequence[str]) -> str:
+    return "  ".join(key.replace(" ", "\u00a0") for key in keys)
+
+
+HELP, _JOB_HELP, _TEXT_HELP = _help(_KEYS), _help(_JOB_KEYS), "any key: back"
 _TO_CANCEL: frozenset[StateName] = frozenset({"waiting", "submitted", "blocked", "lost", "running"})
+_STOPPED: frozenset[str] = frozenset({"failed", "lost", "waiting"})
 _TO_RESUME: frozenset[StateName] = frozenset({"failed", "blocked"})
 _SORTS: tuple[tuple[str, Callable[[RunningJob], float]], ...] = (
     ("", lambda job: 0.0),
@@ -76,23 +87,34 @@ class StudyScreen:
         self._typed: str | None = None
         """The filter that is being typed."""
         self._message = ""
-        self._views: list[JobView] = []
+        self._shows_job = False
+        """Whether the chosen job is shown alone."""
+        self._text: list[StyledLine] = []
+        """What is shown in place of all else until a key is pressed."""
+        self._views: Sequence[JobView] = []
         self._progress = StudyProgress((), (), None)
         self._counts: dict[str, Any] = {}
         self._notes: list[StyledLine] = []
+
+    @property
+    def waits_for_a_person(self) -> bool:
+        """Whether jobs have failed or wait though no worker is running: the keys are of use still."""
+        return any(view.state in _STOPPED for view in self._views)
 
     @property
     def selection(self) -> Selection:
         """Which jobs are shown: those that the command line names, or that the filter does."""
         return Selection.parse(self._filter) if self._filter else self._given
 
-    def refresh(self, views: list[JobView], queue_view: QueueView) -> None:
+    def refresh(self, views: Sequence[JobView], queue_view: QueueView) -> None:
         """Take over what has been read."""
         self._views = views
         self._progress = StudyProgress.find(views, queue_view.seconds_to_first_start())
         self._counts = status_to_json(self._overview.folder.name, views)
+        groups = group_failures(views)
         failures = [
-            f"{group.job_count} failed, {group.kind}: {group.example['reason']}" for group in group_failures(views)
+            f"{group.job_count} failed, {group.kind}: {group.example['reason']}" + (f"; {place}" if place else "")
+            for group, place in zip(groups, failure_places(groups, views), strict=True)
         ]
         notes = [*status_notes(self._overview, views), *queue_view.lines()]
         self._notes = [*make_lines(*failures, style="red"), *make_lines(*notes, style="yellow")]
@@ -100,12 +122,18 @@ class StudyScreen:
     def lines(self, height: int) -> list[StyledLine]:
         """Return what is shown, at most ``height`` lines: what runs has the room that the rest leaves."""
         width = output_width()
+        foot = wrap_lines(self._foot(), width)
+        if self._text:
+            return [*self._text[: height - len(foot)], *foot]
+        chosen = self._chosen_view() if self._shows_job else None
+        if chosen is not None:
+            its_run = next((job for job in self._progress.running if job.job.id == self._chosen), None)
+            return [*job_lines(chosen, its_run, width, height - len(foot)), *foot]
         top = [
             *wrap_lines([title_line(self._counts)], width),
             *stage_lines(self._progress.stages, width),
             *end_lines(self._progress),
         ]
-        foot = wrap_lines(self._foot(), width)
         notes = wrap_lines(self._notes, width)
         room = height - len(top) - len(foot)
         running = self._running_lines(width, max(3, room - min(len(notes), room // 2)))
@@ -120,7 +148,8 @@ class StudyScreen:
             return [*lines, *make_lines(f"show the jobs with (e.g. seed=1,2): {self._typed}▏", style="bold")]
         if self._question is not None:
             return [*lines, *make_lines(f"{self._question.text} y/N", style="bold")]
-        return [*lines, *make_lines(*filter(None, [self._message]), style="yellow"), *make_lines(HELP, style="dim")]
+        keys = _TEXT_HELP if self._text else _JOB_HELP if self._shows_job else HELP
+        return [*lines, *make_lines(*filter(None, [self._message]), style="yellow"), *make_lines(keys, style="dim")]
 
     # --- what runs ------------------------------------------------------------------------------------------------
 
@@ -156,6 +185,9 @@ class StudyScreen:
     def press(self, key: str, terminal: LiveTerminal) -> Reaction:
         """Do what a key stands for."""
         self._message = ""
+        if self._text:
+            self._text = []
+            return ""
         if self._question is not None:
             question, self._question = self._question, None
             self._message = _try(question.act) if key in ("y", "Y") else ""
@@ -167,7 +199,11 @@ class StudyScreen:
             self._choose(steps[key])
         elif key == "s":
             self._sort = (self._sort + 1) % len(_SORTS)
-        elif key in ("enter", "l"):
+        elif key == "enter":
+            self._shows_job = not self._shows_job and self._has_chosen()
+        elif key == "escape":
+            self._shows_job = False
+        elif key == "l":
             self._show_log(terminal)
         elif key == "f":
             self._show_failures(terminal)
@@ -208,7 +244,7 @@ class StudyScreen:
         return self._ask_resume() if key == "r" else None
 
     def _ask_cancel(self, views: Sequence[JobView], advice: str) -> _Question | None:
-        to_cancel = {view.job.id: view for view in views if view.state in _TO_CANCEL}
+        to_cancel = {view.job.id: view for view in others_of(views) if view.state in _TO_CANCEL}
         if not to_cancel:
             self._message = advice
             return None
@@ -230,8 +266,8 @@ class StudyScreen:
         return "; ".join(filter(None, (done, result.note(name))))
 
     def _ask_resume(self) -> _Question | None:
-        ids = frozenset(view.job.id for view in self._views if view.state in _TO_RESUME)
-        failed = sum(view.state == "failed" for view in self._views)
+        ids = frozenset(view.job.id for view in others_of(self._views) if view.state in _TO_RESUME)
+        failed = sum(view.state == "failed" for view in others_of(self._views))
         if not failed:
             self._message = "no job that is shown has failed"
             return None
@@ -245,14 +281,21 @@ class StudyScreen:
         refusals = launched.advance_result.refusals if launched.advance_result else ()
         return "; ".join([f"started {count_noun(len(launched.started), 'job')}", *refusals, *launched.notes])
 
+    def _chosen_view(self) -> JobView | None:
+        return next((view for view in self._views if view.job.id == self._chosen), None)
+
+    def _has_chosen(self) -> bool:
+        found = self._chosen_view() is not None
+        self._message = "" if found else "choose a running job with ↑↓"
+        return found
+
     def _show_log(self, terminal: LiveTerminal) -> None:
-        view = next((view for view in self._views if view.job.id == self._chosen), None)
-        if view is None:
-            self._message = "choose a running job with ↑↓"
+        view = self._chosen_view()
+        if view is None or not self._has_chosen():
             return
-        log = view.job_state.holding_study.log_file(view.job.id, view.job_state.attempt)
-        text = "".join(terminal_log([log.read_bytes()])) if log.exists() else "it has printed nothing yet"
-        _page(terminal, [job_label(view.job), *text.splitlines()])
+        log = log_file(view)
+        text = "".join(terminal_log([log.read_bytes()])) if log.exists() else ""
+        self._show_text(terminal, [job_label(view.job), *(text.splitlines() or ["it has printed nothing yet"])])
 
     def _show_failures(self, terminal: LiveTerminal) -> None:
         only = Selection(ids=frozenset(view.job.id for view in self._views))
@@ -263,19 +306,21 @@ class StudyScreen:
             for text in "".join(terminal_log([line.line])).splitlines() or [""]
         ]
         if lines:
-            _page(terminal, lines)
+            self._show_text(terminal, lines)
         else:
             self._message = "no job that is shown has failed"
 
-
-def _page(terminal: LiveTerminal, texts: Sequence[str]) -> None:
-    with terminal.paused():
-        if page_lines(make_lines(*texts), at_end=True):
+    def _show_text(self, terminal: LiveTerminal, texts: Sequence[str]) -> None:
+        """Show a text until a key is pressed; in a pager if it is longer than the terminal."""
+        lines = wrap_lines(make_lines(*texts), output_width())
+        if len(lines) < terminal.height():
+            self._text = lines
             return
-        try:
-            input("(enter: back) ")
-        except (EOFError, KeyboardInterrupt):
-            return
+        with terminal.paused():
+            is_paged = page_lines(make_lines(*texts), at_end=True)
+        if not is_paged:
+            # There is no pager: as much of the end as fits.
+            self._text = lines[-(terminal.height() - 1) :]
 
 
 def _try(act: Callable[[], str]) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from types import ModuleType
 
@@ -64,12 +66,17 @@ def _loaded_modules() -> Iterator[tuple[str, Path]]:
 
 
 def _user_modules() -> Iterator[tuple[str, ModuleType]]:
-    for name, module in sorted(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if not file or not file.endswith(".py") or name in {"__main__", "__mp_main__"}:
-            continue
-        if name.partition(".")[0] != OWN_PACKAGE and not is_installed(file):
-            yield name, module
+    files = ((name, module, getattr(module, "__file__", None)) for name, module in list(sys.modules.items()))
+    found = [(name, module) for name, module, file in files if file and _is_of_user(name, file)]
+    yield from sorted(found, key=itemgetter(0))
+
+
+@cache
+def _is_of_user(name: str, file: str) -> bool:
+    """Whether a module is neither Seedfold's nor installed. This is asked of each module several times."""
+    if not file.endswith(".py") or name in {"__main__", "__mp_main__"}:
+        return False
+    return name.partition(".")[0] != OWN_PACKAGE and not is_installed(file)
 
 
 def _main_program() -> Iterator[tuple[str, Path]]:

@@ -25,7 +25,7 @@ _DESCRIBED = re.compile(r"(?P<name>.+?)-(?P<version>\d[^-]*)(-.*)?\.(dist|egg)-i
 
 
 def _normalize(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return name.lower() if name.isalnum() else re.sub(r"[-_.]+", "-", name).lower()
 
 
 def installed_versions() -> Mapping[str, str]:

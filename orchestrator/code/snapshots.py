@@ -24,6 +24,7 @@ from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.work import SNAPSHOT_RECORD
+from seedfold.orchestrator.code.cached_bytecode import write_bytecode
 from seedfold.orchestrator.code.command_files import read_job_code
 from seedfold.orchestrator.code.git_provenance import copy_provenance, save_provenance
 from seedfold.orchestrator.code.source_files import (
@@ -39,6 +40,13 @@ from seedfold.results.store.atomic_files import fsync_path
 UNFINISHED_PREFIX = ".new-"
 _MAX_ENTRIES = 200
 _THREADS = 8
+# Seedfold's own modules that every worker imports. Python compiles any other when it is imported first.
+_OF_WORKERS = (
+    "seedfold/jobs/",
+    "seedfold/results/store/",
+    "seedfold/results/recording/",
+    *(f"seedfold/orchestrator/{room}/" for room in ("settings", "ledger", "code", "state", "worker")),
+)
 
 
 def read_snapshot_record(study: StudyFolder, digest: str) -> dict[str, Any]:
@@ -133,6 +141,7 @@ def _write_files(modules_folder: Path, files: dict[str, SourceFile]) -> None:
     with ThreadPoolExecutor(_THREADS) as pool:
         for _ in pool.map(lambda item: _write_file(modules_folder / item[0], item[1]), files.items()):
             pass
+    write_bytecode(modules_folder, {name: source for name, source in files.items() if name.startswith(_OF_WORKERS)})
 
 
 def _write_file(file: Path, source: SourceFile) -> None:

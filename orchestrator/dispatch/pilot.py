@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seedfold.jobs.canonical_json import canonical_json
+from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.dispatch.hold import may_be_held, record_held, record_released
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.launch_plan import Plan, PlannedJob
@@ -23,6 +24,18 @@ class PilotRequest:
 
     size: int
     is_auto: bool = False
+
+
+def pilot_request(size: int | None, is_auto: bool) -> PilotRequest | None:
+    """Return what ``--pilot`` and ``--pilot-auto`` ask for, None for no pilot.
+
+    Raises UsageError for ``is_auto`` alone, and for a size below 1.
+    """
+    if size is None and is_auto:
+        raise UsageError("--pilot-auto: add --pilot N, the number of jobs of each stage that run first")
+    if size is not None and size < 1:
+        raise UsageError(f"--pilot {size}: must be at least 1")
+    return None if size is None else PilotRequest(size, is_auto)
 
 
 @dataclass(frozen=True, slots=True)

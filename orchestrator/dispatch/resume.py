@@ -47,6 +47,7 @@ def resume(
     *,
     selection: Selection | None = None,
     kinds: Sequence[str] = (),
+    keep_cancelled: bool = False,
     original_code: bool = False,
     folder: Path | None = None,
     accept: bool = False,
@@ -55,7 +56,7 @@ def resume(
 ) -> LaunchResult:
     """Start the jobs that are neither done nor queued nor running, from their checkpoints.
 
-    Failed and cancelled jobs are started too.
+    Failed and cancelled jobs are started too; cancelled ones are not with ``keep_cancelled``.
 
     ``overrides`` may change volatile keys, such as ``resources.memory=80GB``; ``kinds`` selects jobs with failures of
     these kinds; with ``original_code`` each job runs the code of its last submission instead of today's code, which is
@@ -87,7 +88,9 @@ def resume(
         accept_code(study, comparison, judged if selection is None else selection.apply(judged, lambda one: one.job))
         comparison, judged = _compare_with_today(ledger, known_jobs, states, code_folder)
     planned = [one for one in judged if not is_import(one.job)]
-    starting = _jobs_to_resume(planned, kinds, states.is_left_on_hold) if choose is None else choose(planned)
+    starting = (
+        _jobs_to_resume(planned, kinds, keep_cancelled, states.is_left_on_hold) if choose is None else choose(planned)
+    )
     if selection is not None and choose is None:
         starting = selection.apply(starting, lambda one: one.job)
     starting, mixed = split_mixed(comparison, states, judged, starting)
@@ -122,7 +125,7 @@ def _compare_with_today(
     ledger: Ledger, jobs: Sequence[JobDescription], states: JobStates, folder: Path
 ) -> tuple[CodeComparison, list[PlannedJob]]:
     """Return the comparison with the code in ``folder``, and the jobs with what has changed since they were done."""
-    comparison = compare_code(ledger, jobs, folder)
+    comparison = compare_code(ledger, next(reversed(jobs), None), folder)
     staleness = StalenessChecker(states, comparison)
     found = ((job, states.of(job.id)) for job in jobs)
     return comparison, [PlannedJob(job, state, state.state, staleness.find_changes(job, state)) for job, state in found]
@@ -144,7 +147,7 @@ def advance_study(root: Root, ledger: Ledger) -> None:
 
 
 def _jobs_to_resume(
-    planned: Sequence[PlannedJob], kinds: Sequence[str], is_left_on_hold: Callable[[str], bool]
+    planned: Sequence[PlannedJob], kinds: Sequence[str], keep_cancelled: bool, is_left_on_hold: Callable[[str], bool]
 ) -> list[PlannedJob]:
     """Jobs that are neither done nor active nor held.
 
@@ -155,7 +158,7 @@ def _jobs_to_resume(
     for one in planned:
         if one.state == "done" or one.state in ACTIVE_STATES or (kinds and not _has_failed_as_kind(one, kinds)):
             continue
-        if is_left_on_hold(one.job.id):
+        if is_left_on_hold(one.job.id) or (keep_cancelled and one.state == "cancelled"):
             continue
         if all(parent in starting or states.get(parent) in {"done", *ACTIVE_STATES} for parent in one.job.parents):
             starting[one.job.id] = one

@@ -141,7 +141,7 @@ def submit_jobs(
             if jobs
             else []
         )
-        return tuple(submissions), advance(root, study)
+        return tuple(submissions), advance(root, study, ledger)
     if not jobs:
         return (), None
     submission_settings = {key: settings[key] for key in ("cluster", "failures")}

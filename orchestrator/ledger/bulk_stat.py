@@ -30,14 +30,15 @@ class StoreListing:
         """Whether the folder of a published attempt exists."""
         folder, _, name = study.result_folder_text(job, attempt).rpartition("/")
         if folder not in self._names:
-            self._names[folder] = _list_names(folder)
+            self._names[folder] = list_names(folder)
         return name in self._names[folder]
 
 
-def _list_names(folder: str) -> frozenset[str]:
+def list_names(folder: str) -> frozenset[str]:
+    """Return the names in a folder; none if there is no such folder."""
     try:
         return frozenset(try_again(lambda: os.listdir(folder), folder))  # noqa: PTH208
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return frozenset()
 
 

@@ -32,8 +32,9 @@ class DeadWorker:
 
     def exit_reason(self) -> str:
         """How the worker ended, in words."""
-        died = f"died; its log: {self.log_file}" if self.log_file else "never started"
-        return f"the worker of submission {self.submission.token} {died}"
+        log = f"; its log: {self.log_file}" if self.log_file else ""
+        died = "died" if log or self.submission.worker_process() else "never started"
+        return f"the worker of submission {self.submission.token} {died}{log}"
 
     def to_text(self, study_name: str) -> str:
         """Return it as one line of text, with what to do."""

@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 
 from seedfold.jobs.errors import UnreachableError
+from seedfold.orchestrator.ledger.kept_columns import kept_files
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.results.store.passing_errors import try_again
 
@@ -22,6 +23,9 @@ def put_aside(study: StudyFolder) -> Path:
     """Rename the folder of a study, so that no command finds it any more; return its new path."""
     aside = study.path.with_name(f".deleted-{study.name}-{os.urandom(6).hex()}")
     study.path.rename(aside)
+    for kept in kept_files(study):
+        # In the home folder of this user.
+        kept.unlink(missing_ok=True)
     return aside
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import os
 import time
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from math import isfinite
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from seedfold.orchestrator.ledger.atomic_files import JsonLinesAppender
 from seedfold.orchestrator.ledger.holds import is_hold
@@ -29,6 +29,12 @@ Event = dict[str, Any]
 resumed, held, released, throttled."""
 
 _GAP_S = 0.001
+_PART_BYTES = 1 << 21
+"""How much of a file is read and parsed at a time."""
+_END_BYTES = 4096
+_SETTLED_S = 60.0
+"""After how long the time of a file tells whether it was changed again, although clocks differ and are coarse."""
+_MOST_ATTEMPTS, _MOST_S = 1 << 31, 1e15
 
 
 def time_after(earlier: Iterable[float]) -> float:
@@ -54,71 +60,165 @@ class EventWriter:
         self._file.close()
 
 
+class EventLine(NamedTuple):
+    """An event, and the line that it is on: the number of its file, and the bytes of the line."""
+
+    event: Event
+    file: int
+    start: int
+    length: int
+
+
 class EventReader:
-    """Reads new events: each call of `read_new` returns the events since the last call, in the order of their times."""
+    """Reads new events: each call of `read_new` returns the events since the last call, in the order of their times.
+
+    `read_lines` does the same for those who do not need the order, a part of a file at a time.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
+        self.names: list[str] = []
+        """The files that have events, by their numbers."""
+        self._numbers: dict[str, int] = {}
         self._offsets: dict[str, int] = {}
-        self._read: list[Event] = []
+        self._ends: dict[str, tuple[int, int]] = {}
+        """How many bytes before the offset have which checksum."""
+        self._statuses: dict[str, os.stat_result] = {}
         self.damaged_lines: Counter[str] = Counter()
         """Lines that could not be read, by the name of their file."""
 
     def read_new(self) -> list[Event]:
         """Return the events that were appended since the last call."""
+        return sorted((line.event for line in self.read_lines()), key=itemgetter("t"))
+
+    def read_lines(self) -> Iterator[EventLine]:
+        """Yield the events that were appended since the last call, and where they are."""
         for name, size in self._files():
-            if size > self._offsets.get(name, 0):
-                self._add_lines(name, try_again(partial(self._read_bytes, name, size), self._folder / name))
-        return self._take()
+            yield from self._read_file(name, size)
 
-    def read_past_caches(self) -> list[Event]:
-        """Do as `read_new`, past what this machine has of the files in memory."""
-        look_past_caches(self._folder)
+    def read_past_caches(self) -> Iterator[EventLine]:
+        """Do as `read_lines`, past what this machine has of the files in memory."""
+        look_past_caches(self.folder)
         for name, _ in self._files():
-            self._add_lines(name, read_past_caches(self._folder / name, self._offsets.get(name, 0)))
-        return self._take()
-
-    def _take(self) -> list[Event]:
-        """The events that were read: only now, so that none is lost if a file after its own could not be read."""
-        events, self._read = sorted(self._read, key=itemgetter("t")), []
-        return events
+            length, checksum = self._ends.get(name, (0, 0))
+            data = read_past_caches(self.folder / name, self._offsets.get(name, 0) - length)
+            if zlib.crc32(data[:length]) != checksum:
+                # It is another file than the one that was read, or that was kept of it.
+                self._offsets[name], length = 0, 0
+                data = read_past_caches(self.folder / name, 0)
+            yield from self._add_lines(name, data[length:])
 
     def _files(self) -> list[tuple[str, int]]:
         """The names and the sizes of the files."""
         try:
-            return try_again(self._list_files, self._folder)
+            return try_again(self._list_files, self.folder)
         except FileNotFoundError:
             return []
 
     def _list_files(self) -> list[tuple[str, int]]:
-        entries = (entry for entry in os.scandir(self._folder) if entry.name.endswith(".jsonl") and entry.is_file())
-        return [(entry.name, entry.stat().st_size) for entry in entries]
+        entries = (entry for entry in os.scandir(self.folder) if entry.name.endswith(".jsonl") and entry.is_file())
+        self._statuses = {entry.name: entry.stat() for entry in entries}
+        return sorted((name, status.st_size) for name, status in self._statuses.items())
 
-    def _read_bytes(self, name: str, size: int) -> bytes:
-        start = self._offsets.get(name, 0)
-        with (self._folder / name).open("rb") as file:
+    def _read_file(self, name: str, size: int) -> Iterator[EventLine]:
+        """Yield the events of the lines that are complete, a part of the file at a time."""
+        length = _PART_BYTES
+        while (start := self._offsets.get(name, 0)) < size:
+            end = min(size, start + length)
+            yield from self._add_lines(name, try_again(partial(self._read_bytes, name, start, end), self.folder / name))
+            if self._offsets.get(name, 0) == start:
+                if end == size:
+                    return
+                length *= 2
+
+    def _read_bytes(self, name: str, start: int, end: int) -> bytes:
+        with (self.folder / name).open("rb") as file:
             file.seek(start)
-            return file.read(size - start)
+            return file.read(end - start)
 
-    def _add_lines(self, name: str, data: bytes) -> None:
-        """Add the events of those lines that are complete."""
+    def _add_lines(self, name: str, data: bytes) -> list[EventLine]:
+        """Return the events of those lines that are complete."""
         start = self._offsets.get(name, 0)
         complete = data.rfind(b"\n") + 1
-        self._offsets[name] = start + complete
+        if not complete:
+            return []
+        lines = data[:complete].split(b"\n")[:-1]
         try:
-            events = _parse_lines(data[:complete])
+            found = _parse_lines(data[:complete])
         except (ValueError, RecursionError):
-            events = list(self._parse_undamaged(name, data[:complete]))
-        sound = list(filter(is_event, events))
-        self.damaged_lines[name] += len(events) - len(sound)
-        self._read += sound
+            found = []
+        # As many values as lines: each is on a line of its own.
+        parsed = [[event] for event in found] if len(found) == len(lines) else self._parse_undamaged(name, lines)
+        if name not in self._numbers:
+            self._numbers[name] = len(self.names)
+            self.names.append(name)
+        number, sound = self._numbers[name], list[EventLine]()
+        place = start
+        for line, events in zip(lines, parsed, strict=True):
+            length = len(line) + 1
+            for event in events:
+                if is_event(event):
+                    sound.append(EventLine(event, number, place, length))
+                else:
+                    self.damaged_lines[name] += 1
+            place += length
+        self._offsets[name] = place
+        end = data[max(0, complete - _END_BYTES) : complete]
+        self._ends[name] = len(end), zlib.crc32(end)
+        return sound
 
-    def _parse_undamaged(self, name: str, lines: bytes) -> Iterator[Event]:
-        for line in lines.strip().split(b"\n"):
+    def _parse_undamaged(self, name: str, lines: Iterable[bytes]) -> list[list[Event]]:
+        parsed: list[list[Event]] = []
+        for line in lines:
             try:
-                yield from _parse_lines(line)
+                parsed.append(_parse_lines(line))
             except (ValueError, RecursionError):
                 self.damaged_lines[name] += 1
+                parsed.append([])
+        return parsed
+
+    # --- what is kept for later commands ------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Return how far the files were read, as JSON."""
+        files = [[name, self._offsets[name], self._ends[name], self._settled_mark(name)] for name in self.names]
+        return {"files": files, "damaged": dict(+self.damaged_lines)}
+
+    def _mark(self, name: str) -> list[int]:
+        """What changes with a file: its number in the file system, its size, and when it was changed last."""
+        status = self._statuses.get(name)
+        return [] if status is None else [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+    def _settled_mark(self, name: str) -> list[int]:
+        """The mark of a file, without its times if it was changed a moment ago: it may change once more with them."""
+        mark = self._mark(name)
+        return mark if mark and mark[-1] < (time.time() - _SETTLED_S) * 1e9 else mark[:1]
+
+    def restore(self, state: Mapping[str, Any]) -> bool:
+        """Go on where another reader had stopped. Returns False, and changes nothing, if the files are not the same.
+
+        A file that has not changed since is not opened. Of one that has grown, the last bytes that were read are
+        compared. If one was replaced, cut or removed, all are to be read again.
+        """
+        self._files()
+        if not all(self._is_same(*file) for file in state["files"]):
+            return False
+        for number, (name, offset, end, _) in enumerate(state["files"]):
+            self.names.append(name)
+            self._numbers[name], self._offsets[name], self._ends[name] = number, offset, tuple(end)
+        self.damaged_lines.update(state["damaged"])
+        return True
+
+    def _is_same(self, name: str, offset: int, end: tuple[int, int], mark: Sequence[int]) -> bool:
+        """Whether a file begins with what was read of it."""
+        status = self._statuses.get(name)
+        if status is None or not mark or status.st_ino != mark[0] or status.st_size < offset:
+            return False
+        if self._mark(name) == mark:
+            return True
+        length, checksum = end
+        data = try_again(partial(self._read_bytes, name, offset - length, offset), self.folder / name)
+        return zlib.crc32(data) == checksum
 
 
 _DETAILS: Mapping[str, Mapping[str, type]] = {
@@ -144,15 +244,16 @@ def is_event(event: Any) -> bool:
     """Whether a JSON value is an event that this version writes, or an earlier one has written."""
     if type(event) is not dict:
         return False
-    kind, time_s = event.get("e"), event.get("t")
+    kind: Any = event.get("e")
+    time_s: Any = event.get("t")
     details = _DETAILS.get(kind) if type(kind) is str else None
-    if details is None or time_s is None or type(time_s) not in (int, float) or not isfinite(time_s):
+    if details is None or type(time_s) not in (int, float) or not -_MOST_S < time_s < _MOST_S:
         return False
     if "jobs" in event:
         attempts = event["jobs"]
-        has_jobs = type(attempts) is dict and all(type(number) is int for number in attempts.values())
+        has_jobs = type(attempts) is dict and all(map(_is_attempt, attempts.values()))
     else:
-        has_jobs = type(event.get("job")) is str and type(event.get("n")) is int
+        has_jobs = type(event.get("job")) is str and _is_attempt(event.get("n"))
     if not has_jobs or not all(type(event.get(name)) is expected for name, expected in details.items()):
         return False
     # Looked at without a loop of its own for each field: a study has many thousands of events.
@@ -162,8 +263,20 @@ def is_event(event: Any) -> bool:
         return is_throttle(event)
     if kind != "done":
         return True
-    known = event.keys() >= _DONE_FIELDS and isinstance(event["seconds"], int | float)
+    known = event.keys() >= _DONE_FIELDS and type(event["seconds"]) in (int, float) and abs(event["seconds"]) < _MOST_S
     return known and all(type(record) is dict and record.keys() >= _FILE_FIELDS for record in event["files"].values())
+
+
+def read_line(line: bytes) -> list[Event]:
+    """Return the events on one line that is complete."""
+    try:
+        return list(filter(is_event, _parse_lines(line)))
+    except (ValueError, RecursionError):
+        return []
+
+
+def _is_attempt(number: Any) -> bool:
+    return type(number) is int and 0 <= number < _MOST_ATTEMPTS
 
 
 def _parse_lines(lines: bytes) -> list[Event]:

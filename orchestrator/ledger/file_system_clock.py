@@ -33,7 +33,7 @@ def file_system_time(study: StudyFolder) -> float:
 def _time_of_new_file(folder: Path) -> float:
     """The time of a new file in a folder of a study or, if it is somebody else's, in the root."""
     for place in (folder, folder.parent):
-        file = place / f".clock-{os.urandom(6).hex()}"
+        file = place / f".clock.{os.urandom(6).hex()}"
         try:
             file.touch()
             return file.stat().st_mtime

@@ -1,20 +1,22 @@
 """What the files of a study say of every job: plans, attempts, submissions.
 
-Only the files count, and nothing here writes. The state of an attempt never goes backwards: in whatever order events
-are read, ``done`` wins over ``failed``, and so on down to ``blocked``, ``interrupted`` and ``started``.
+Only the files count, and nothing here writes to them. The state of an attempt never goes backwards: in whatever order
+events are read, ``done`` wins over ``failed``, and so on down to ``blocked``, ``interrupted`` and ``started``.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Any
 
-from seedfold.orchestrator.ledger.events import Event, EventReader
+from seedfold.orchestrator.ledger.event_log import EventLog
+from seedfold.orchestrator.ledger.events import Event
 from seedfold.orchestrator.ledger.holds import Hold
+from seedfold.orchestrator.ledger.job_table import DONE, EVENT_RANK, JobTable
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
@@ -22,7 +24,8 @@ from seedfold.orchestrator.ledger.submissions import Submission, Submissions
 from seedfold.orchestrator.ledger.throttle import Throttle
 from seedfold.results.store.published import Result, nan_metrics, result_record
 
-_EVENT_RANK = {"started": 0, "interrupted": 1, "blocked": 2, "failed": 3, "done": 4}
+_MOST_RECORDS = 10_000
+"""How many records of jobs stay in memory after somebody has asked for them."""
 
 
 @dataclass(slots=True)
@@ -56,10 +59,11 @@ class JobRecord:
             self._add_attempt_event(attempt, event)
 
     def _add_attempt_event(self, attempt: int, event: Event) -> None:
-        if event["e"] == "started":
+        start_event = self.start_events.get(attempt)
+        if event["e"] == "started" and (start_event is None or event["t"] >= start_event["t"]):
             self.start_events[attempt] = event
         last_event = self.last_events.get(attempt)
-        if last_event is None or _EVENT_RANK[event["e"]] > _EVENT_RANK[last_event["e"]]:
+        if last_event is None or _rank(event) > _rank(last_event):
             self.last_events[attempt] = event
 
     @property
@@ -119,23 +123,31 @@ class JobRecord:
         return Hold.from_event(self.held_event) if done is None or done["t"] <= self.held_event["t"] else None
 
 
+def _rank(event: Event) -> tuple[int, float]:
+    """Of two events of an attempt, the one of the higher rank counts; of two of the same rank, the earlier one."""
+    return EVENT_RANK[event["e"]], -event["t"]
+
+
 class Ledger:
     """The plans, job records and live submissions of one study; each `refresh` reads what is new."""
 
-    def __init__(self, study: StudyFolder) -> None:
+    def __init__(self, study: StudyFolder, *, keeps: bool = True) -> None:
+        """``keeps`` says whether what was read may be kept for later commands."""
         self.study = study
-        self.plans = Plans(study)
+        self.plans = Plans(study, keeps=keeps)
         self.live_submissions: list[Submission] = []
         self.open_submission_of: dict[str, Submission] = {}
         self.last_submission_of: Mapping[str, Submission] = {}
         self.rerun_attempts: dict[str, int] = {}
-        self.cancelled_jobs: set[str] = set()
-        """Jobs that a person cancelled and that nobody has resumed since."""
-        self.throttle = Throttle()
-        self._records: defaultdict[str, JobRecord] = defaultdict(JobRecord)
-        self._events = EventReader(study.events_folder)
+        self._log = EventLog(study)
+        self._records: dict[str, JobRecord] = {}
+        self._cancelled: set[str] | None = None
+        self._touched: set[str] = set()
+        self._has_news = False
         self._submissions = Submissions(study)
         self.refresh()
+        if keeps:
+            self._log.keep()
 
     def refresh(self) -> bool:
         """Read what is new; return whether there was a new plan or a new event.
@@ -150,35 +162,45 @@ class Ledger:
             job: attempt for submission in self.live_submissions for job, attempt in submission.rerun_attempts.items()
         }
         planned = self.plans.refresh()
-        events = self._events.read_new()
-        self._add_events(events)
-        return planned or bool(events)
+        self._add_new(self._log.read_new())
+        has_news, self._has_news = self._has_news, False
+        return planned or has_news
 
     def look_past_caches(self) -> None:
         """Read events that other machines have recorded and that caches of this machine still hide."""
-        self._add_events(self._events.read_past_caches())
+        self._add_new(self._log.read_past_caches())
 
-    def _add_events(self, events: Iterable[Event]) -> None:
-        for event in events:
-            self._add_event(event)
+    def _add_new(self, added: Iterable[tuple[str, Event]]) -> None:
+        """Add events to the records that are in memory; the table of the log has all of them."""
+        for job, event in added:
+            self._has_news = True
+            if job in self._records:
+                self._records[job].add_event(event)
+            if self._cancelled is not None:
+                self._touched.add(job)
 
-    def _add_event(self, event: Event) -> None:
-        if event["e"] == "throttled":
-            self.throttle.add_event(event)
-            return
-        if "jobs" not in event:
-            self._add_job_event(event["job"], event)
-            return
-        for job, attempt in event["jobs"].items():
-            self._add_job_event(job, {**event, "n": attempt})
+    @property
+    def throttle(self) -> Throttle:
+        """How many jobs may run at a time."""
+        return self._log.throttle
 
-    def _add_job_event(self, job_id: str, event: Event) -> None:
-        record = self._records[job_id]
-        record.add_event(event)
-        if record.is_cancelled:
-            self.cancelled_jobs.add(job_id)
-        elif self.cancelled_jobs:
-            self.cancelled_jobs.discard(job_id)
+    @property
+    def table(self) -> JobTable:
+        """What the events say of all jobs, as columns."""
+        return self._log.table
+
+    @property
+    def cancelled_jobs(self) -> set[str]:
+        """Jobs that a person cancelled and that nobody has resumed since."""
+        if self._cancelled is None:
+            self._cancelled, self._touched = set(), set(self._log.ever_cancelled())
+        for job in self._touched:
+            if self.record_of(job).is_cancelled:
+                self._cancelled.add(job)
+            else:
+                self._cancelled.discard(job)
+        self._touched.clear()
+        return self._cancelled
 
     @property
     def damaged_submissions(self) -> Mapping[str, str]:
@@ -188,24 +210,35 @@ class Ledger:
     @property
     def damaged_lines(self) -> Counter[str]:
         """The number of lines of events that could not be read, by the name of their file."""
-        return self._events.damaged_lines
+        return self._log.damaged_lines
 
     def record_of(self, job_id: str) -> JobRecord:
         """The record of a job; an empty record if there is no event of it."""
-        return self._records.get(job_id) or JobRecord()
+        record = self._records.get(job_id)
+        if record is None:
+            record = JobRecord()
+            for event in self._log.events_of(job_id):
+                record.add_event(event)
+            if len(self._records) >= _MOST_RECORDS:
+                self._records.clear()
+            self._records[job_id] = record
+        return record
 
-    def latest_events(self) -> Iterator[tuple[str, Event]]:
-        """Yield each job that was ever tried, with the event that decides the state of its latest attempt."""
-        for job, record in self._records.items():
-            if (event := record.latest_event) is not None:
-                yield job, event
+    def is_done(self, job_id: str) -> bool:
+        """Whether the latest attempt of a job has recorded that it was done."""
+        return self.table.ranks[self.table.row(job_id)] == DONE
+
+    def latest_event(self, job_id: str) -> Event | None:
+        """The event that decides the state of a job's latest attempt; None if it was never tried."""
+        return self._log.latest_event(job_id)
+
+    def latest_time(self) -> float:
+        """When the latest of the events was that decide the states of jobs; 0 if there is none."""
+        return self._log.latest_time()
 
     def done_events(self) -> Iterator[tuple[str, Event]]:
         """Yield each job whose latest attempt is done, with that event."""
-        for job, record in self._records.items():
-            end = record.latest_event
-            if end is not None and end["e"] == "done":
-                yield job, end
+        return self._log.done_events()
 
 
 def process_of_event(event: Event) -> ProcessIdentity:

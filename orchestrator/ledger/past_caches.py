@@ -46,7 +46,10 @@ def _find_mount(folder: Path) -> tuple[str, list[str]]:
     resolved, nearest, found = folder.resolve(), Path(), ("unknown", list[str]())
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
         place, _, source = line.partition(" - ")
-        point = Path(place.split(" ")[4].encode().decode("unicode_escape"))
+        written = place.split(" ")[4]
+        if "\\" not in written and not f"{resolved}/".startswith(f"{written.rstrip('/')}/"):
+            continue
+        point = Path(written.encode().decode("unicode_escape"))
         # Of two mounts in one place the later one hides the earlier.
         if resolved.is_relative_to(point) and len(point.parts) >= len(nearest.parts):
             kind, _, options = source.split(" ", 2)

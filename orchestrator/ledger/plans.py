@@ -20,31 +20,27 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.description_lines import decode_jobs, encode_jobs
-from seedfold.jobs.moved_modules import current_name, oldest_name
+from seedfold.jobs.description_lines import encode_jobs
+from seedfold.jobs.moved_modules import oldest_name
 from seedfold.jobs.secret_values import without_secrets
 from seedfold.orchestrator.ledger.atomic_files import create_once, to_json_line, write_atomically
 from seedfold.orchestrator.ledger.damaged_files import naming_damaged_file
+from seedfold.orchestrator.ledger.kept_columns import keep, read_kept
 from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.orchestrator.ledger.plan_jobs import END, REMEDY, PlanJobs, file_mark
+from seedfold.orchestrator.ledger.plan_names import named
+from seedfold.orchestrator.ledger.plan_table import Address, JobsAt, JobsOf, PlanTable, Request
 from seedfold.orchestrator.settings.notify import without_targets
 from seedfold.results.imports.run import IMPORT_RUN
 from seedfold.results.store.passing_errors import try_again
 
-_JOB = '["job",'
-_END = '["end"]'
-_OWN = '"seedfold.'
-_OWN_NAME = re.compile(r'(?<=")seedfold(\.\w+)+(?=")')
-
-Address = tuple[str, str]
-"""(stage, axis values as canonical text)."""
-Request = tuple[str, ...]
 _HOW_KEYS = frozenset(
     {
         "checkpoint",
@@ -78,7 +74,7 @@ def _says_which_jobs(override: str) -> bool:
     return key.startswith(_SWEPT) or re.split(r"[./@]", key)[0] not in _HOW_KEYS
 
 
-_REMEDY = "move it out of the folder and launch the study again; jobs that are done stay done"
+_WORTH_KEEPING_BYTES = 1 << 18
 _PLAN_NAME = re.compile(r"\d+-")
 """How the names of plans begin; people may put other files beside them."""
 
@@ -161,18 +157,8 @@ def write_plan_once(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDe
 
 
 def _plan_lines(header: PlanHeader, jobs: Iterable[JobDescription]) -> Iterator[str]:
-    lines = (_named(line, oldest_name).rstrip("\n") + "\n" for line in encode_jobs(jobs))
-    return chain([to_json_line(asdict(replace(header, has_end=True)))], lines, [f"{_END}\n"])
-
-
-def _named(line: str, name: Callable[[str], str]) -> str:
-    """A line in which the functions and classes of Seedfold have the ``name`` of another version.
-
-    The line of a job itself has axis values, which are the user's own: addresses are made from them.
-    """
-    if _OWN not in line or line.startswith(_JOB):
-        return line
-    return _OWN_NAME.sub(lambda found: name(found[0]), line)
+    lines = (named(line, oldest_name).rstrip("\n") + "\n" for line in encode_jobs(jobs))
+    return chain([to_json_line(asdict(replace(header, has_end=True)))], lines, [f"{END}\n"])
 
 
 def _plan_files(study: StudyFolder) -> list[Path]:
@@ -183,8 +169,14 @@ def _plan_files(study: StudyFolder) -> list[Path]:
 
 def read_plan_header(path: Path) -> PlanHeader:
     """Read the header of a plan. Raises DamagedFileError if it is none."""
-    with naming_damaged_file(path, _REMEDY):
-        record = json.loads(try_again(lambda: _read_first_line(path), path))
+    with naming_damaged_file(path, REMEDY):
+        line = try_again(lambda: _read_first_line(path), path)
+    return _parse_header(path, line)
+
+
+def _parse_header(path: Path, line: str) -> PlanHeader:
+    with naming_damaged_file(path, REMEDY):
+        record = json.loads(line)
         for key in ("command", "overrides", "config_dirs"):
             record[key] = tuple(map(_require_text, record[key]))
         _require_text(record["folder"])
@@ -199,6 +191,12 @@ def read_plan_header(path: Path) -> PlanHeader:
         return header
 
 
+def last_plan_header(study: StudyFolder) -> PlanHeader | None:
+    """Return the header of a study's last plan, without reading its jobs; None if there is no plan."""
+    files = _plan_files(study)
+    return read_plan_header(files[-1]) if files else None
+
+
 def _read_first_line(path: Path) -> str:
     with path.open(encoding="utf-8") as file:
         return file.readline()
@@ -210,28 +208,6 @@ def _require_text(value: Any) -> str:
     return value
 
 
-def read_plan_jobs(path: Path) -> Iterator[JobDescription]:
-    """Read the descriptions of one plan. Raises DamagedFileError if they are damaged."""
-    with naming_damaged_file(path, _REMEDY):
-        yield from try_again(lambda: _decode_plan(path), path)
-
-
-def _decode_plan(path: Path) -> list[JobDescription]:
-    with path.open(encoding="utf-8") as file:
-        header = json.loads(file.readline())
-        lines = _lines_before_end(file) if header.get("has_end") else file
-        return list(decode_jobs(_named(line, current_name) for line in lines))
-
-
-def _lines_before_end(lines: Iterable[str]) -> Iterator[str]:
-    """All lines but the last. Raises ValueError if the last one does not say that it is the last."""
-    for line in lines:
-        if line.rstrip() == _END:
-            return
-        yield line
-    raise ValueError("its end is missing")
-
-
 class Plans:
     """All plans of a study; each `refresh` reads what is new.
 
@@ -241,62 +217,100 @@ class Plans:
     ``header`` is that of the last plan.
     """
 
-    def __init__(self, study: StudyFolder) -> None:
+    def __init__(self, study: StudyFolder, *, keeps: bool = True) -> None:
+        """``keeps`` says whether what was read may be kept for later commands."""
         self.study = study
-        self.jobs: dict[str, JobDescription] = {}
-        self.current_jobs: dict[Address, JobDescription] = {}
-        self.removed_jobs: dict[Address, JobDescription] = {}
-        self._named_by_request: dict[Request, set[Address]] = {}
         self.header: PlanHeader | None = None
-        self.superseded: frozenset[str] = frozenset()
-        self._files_read: set[Path] = set()
+        self._files_read: dict[Path, PlanJobs] = {}
+        self._bytes_read = 0
+        self.table = self._restore()
         self.refresh()
+        if keeps and self._bytes_read >= _WORTH_KEEPING_BYTES:
+            keep(study, "plans", *self.table.kept())
+        self._bytes_read = 0
+
+    def _restore(self) -> PlanTable:
+        """Begin with what was kept, if the plans are the same files."""
+        for kept in read_kept(self.study, "plans"):
+            try:
+                table = PlanTable.restore(self.study.name, self.study.plans_folder, kept)
+                is_same = all(file_mark(plan.path.stat()) == plan.mark for plan in table.plans)
+            except (KeyError, ValueError, TypeError, LookupError, OSError):
+                continue
+            if is_same and table.plans:
+                self._files_read = {plan.path: plan for plan in table.plans}
+                last = max(self._files_read)
+                self.header = _parse_header(last, self._files_read[last].header_line)
+                return table
+        return PlanTable(self.study.name)
+
+    @property
+    def jobs(self) -> Mapping[str, JobDescription]:
+        """Every job that was ever planned, by id."""
+        return JobsOf(self.table, self.table.row_of)
+
+    @property
+    def current_jobs(self) -> JobsAt:
+        """The job of each address that the study had at its last launch."""
+        return JobsAt(self.table, self.table.current)
+
+    @property
+    def removed_jobs(self) -> JobsAt:
+        """The jobs of addresses that the study no longer has."""
+        return JobsAt(self.table, self.table.removed)
 
     def refresh(self) -> bool:
         """Read plans that are new; return whether there were any."""
         files = _plan_files(self.study)
         new = [path for path in files if path not in self._files_read]
-        if new and self._files_read and new[0] < max(self._files_read):
-            # Another plan, written at the same moment, was read before it. The order of the names counts, for all
-            # readers alike.
-            self.current_jobs.clear()
-            self.removed_jobs.clear()
-            self._named_by_request.clear()
-            new = files
+        is_late = bool(new and self._files_read and new[0] < max(self._files_read))
         for path in new:
             self._read(path)
-        if new:
-            self.superseded = frozenset(self.jobs.keys() - {job.id for job in self.held_jobs().values()})
+        if is_late:
+            # Another plan, written at the same moment, was read before it. The order of the names counts, for all
+            # readers alike.
+            self.table.clear_merged()
+        for path in sorted(self._files_read) if is_late else new:
+            self._merge(path)
         return bool(new)
 
     def _read(self, path: Path) -> None:
-        self.header, name = read_plan_header(path), self.study.name
-        # A study that was renamed has its earlier name in its files.
-        jobs = [job if job.study == name else replace(job, study=name) for job in read_plan_jobs(path)]
-        for job in jobs:
-            self.jobs[job.id] = job
-            self.current_jobs[job.address] = job
-            self.removed_jobs.pop(job.address, None)
-        if self.header.request is not None and any(job.run != IMPORT_RUN for job in jobs):
-            named = {job.address for job in jobs}
-            for job in self.jobs_to_remove(self.header.request, named):
-                self.removed_jobs[job.address] = self.current_jobs.pop(job.address)
-            self._named_by_request[self.header.request] = named
-        self._files_read.add(path)
+        plan = PlanJobs.read(path)
+        _parse_header(path, plan.header_line)
+        self._bytes_read += plan.mark[1]
+        self.table.add(plan)
+        self._files_read[path] = plan
+
+    def _merge(self, path: Path) -> None:
+        plan = self._files_read[path]
+        self.header = _parse_header(path, plan.header_line)
+        self.table.merge(plan, None if plan.are_all_of(IMPORT_RUN) else self.header.request)
 
     def jobs_to_remove(self, request: Request, named: Collection[Address]) -> list[JobDescription]:
         """Return the current jobs that a plan of ``request`` removes if it names these addresses."""
-        before = self._named_by_request.get(request, set())
-        return [job for address, job in self.current_jobs.items() if address in before and address not in named]
+        return [self.table.job(row) for _, row in self.table.rows_to_remove(request, named)]
 
-    def held_jobs(self) -> dict[Address, JobDescription]:
+    def held_jobs(self) -> JobsAt:
         """The job that holds each address, whether the study as last launched has the address or not."""
-        return {**self.removed_jobs, **self.current_jobs}
+        return JobsAt(self.table, self.table.removed, self.table.current)
 
     def current_ids(self) -> list[str]:
         """The ids of the current jobs, each once, in the order in which they were planned."""
-        return list(dict.fromkeys(job.id for job in self.current_jobs.values()))
+        ids = self.table.ids
+        return list(dict.fromkeys(ids[row] for row in self.table.current.in_order()))
+
+    def last_job(self) -> JobDescription | None:
+        """The current job that was planned last; None if there is none."""
+        rows = self.table.current.in_order()
+        return self.table.job(rows[-1]) if rows else None
+
+    @property
+    def superseded(self) -> frozenset[str]:
+        """The ids of the jobs that have no address any more."""
+        return frozenset(self.superseded_ids())
 
     def superseded_ids(self) -> list[str]:
         """The superseded ids, in the order in which they were planned."""
-        return [job for job in self.jobs if job in self.superseded]
+        ids = self.table.ids
+        held = {ids[row] for row in self.held_jobs().in_order()}
+        return [job for job in self.table.row_of if job not in held] if len(held) < len(self.table.row_of) else []

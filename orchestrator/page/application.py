@@ -85,9 +85,9 @@ class Page:
     def curves(self, request: Request) -> Any:
         """Learning curves of one metric."""
         limit = whole_number(request, "limit", 20, 1, MOST_CURVES)
-        return make_curves(
-            self._study(request), texts(request, "where"), request.query_params.get("metric") or None, limit
-        )
+        query = request.query_params
+        mean = query.get("mean", "") in ("1", "true")
+        return make_curves(self._study(request), texts(request, "where"), query.get("metric") or None, limit, mean=mean)
 
     def points(self, request: Request) -> Any:
         """Axes and final metrics."""
@@ -130,10 +130,13 @@ class Page:
         page, size = whole_number(request, "page", 1, 1), whole_number(request, "size", 50, 1, MOST_ROWS)
         return make_predictions(*self._job(request), request.query_params.get("split") or None, page, size)
 
-    def image(self, request: Request) -> Any:
-        """The image of a sample: results name their samples, but do not hold them."""
-        study, view = self._job(request)
-        raise not_found(f"{study.name}: the results of {view.job.short_id} hold no images")
+    def image(self, request: Request) -> Response:
+        """The thumbnail of a sample, as the job has kept it: a published result never changes."""
+        from seedfold.orchestrator.page.predictions import find_image
+
+        query = request.query_params
+        picture = find_image(*self._job(request), query.get("split"), query.get("sample", ""))
+        return Response(picture, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
     def compare(self, request: Request) -> Any:
         """Several jobs side by side."""
@@ -167,7 +170,7 @@ def make_application(page: Page, rules: AccessRules) -> ASGIApp:
             Route(f"{job}/log", _answer(page.log)),
             Route(f"{job}/curves", _answer(page.job_curves)),
             Route(f"{job}/predictions", _answer(page.predictions)),
-            Route(f"{job}/image", _answer(page.image)),
+            Route(f"{job}/image", page.image),
             Route("/api/compare", _answer(page.compare)),
         ],
         exception_handlers=dict.fromkeys((HTTPException, SeedfoldError, DataFailure, OSError, Exception), answer_error),

@@ -2,75 +2,155 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
+from seedfold.orchestrator.page.conditions import Condition, condition_value, find_condition, name_jobs
 from seedfold.orchestrator.page.kept_studies import KeptStudy
-from seedfold.orchestrator.state.job_states import ACTIVE_STATES
+from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES
 from seedfold.orchestrator.state.overview import JobView
 
-_PLAIN_VALUE = re.compile(r"[A-Za-z0-9_.+-]+")
+_SELECTING = (
+    ("run again the {} that {} done", "rerun", frozenset({"done"})),
+    ("start the {} that {} not done", "resume", frozenset(STATES) - {"done", *ACTIVE_STATES}),
+    ("hold the {} that {} not begun", "hold", frozenset({"waiting", "submitted"})),
+    ("cancel the {} that {} not done", "cancel", frozenset(STATES) - {"done", "cancelled"}),
+)
+"""What commands do with the jobs that they are told to choose from, and in which states these are."""
+_MOST_TOLD_APART = 20_000
 
 
 def study_commands(study: KeptStudy, counts: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return what one can do with a whole study; ``counts`` is what `status_to_json` says of it."""
     name, root = _words(study)
     states = {state for state, count in counts["states"].items() if count}
+    to_start = _counted(counts["states"], states - {"done", *ACTIVE_STATES})
+    to_cancel = _counted(counts["states"], states - {"done", "cancelled"})
     kinds = (
         (states & ACTIVE_STATES, "follow it in a terminal", f"seedfold watch {name} {root}"),
         (states & {"running"}, "follow the logs of its running jobs", f"seedfold logs {name} -f {root}"),
         (
             states - {"done", *ACTIVE_STATES},
-            "start those jobs again that are not done",
+            f"start the jobs that are not done ({to_start})",
             f"seedfold resume {name} {root}",
         ),
         (states & {"waiting", "submitted"}, "hold the jobs that have not begun", f"seedfold hold {name} {root}"),
         (counts["held"], "let held jobs go on", f"seedfold release {name} {root}"),
-        (states - {"done", "cancelled"}, "cancel the jobs that are not done", f"seedfold cancel {name} {root}"),
+        (
+            states - {"done", "cancelled"},
+            f"cancel the jobs that are not done ({to_cancel})",
+            f"seedfold cancel {name} {root}",
+        ),
         (True, "write a report to send", f"seedfold report {name} {root}"),
     )
     return _listed({does: command for applies, does, command in kinds if applies})
 
 
 def selection_commands(
-    study: KeptStudy, where: Sequence[str], stages: Sequence[str], *, with_results: bool
+    study: KeptStudy, where: Sequence[str], stages: Sequence[str], selected: Sequence[JobView], shown: Sequence[JobView]
 ) -> dict[str, Any]:
-    """Return what one does with selected jobs, and which command shows them.
+    """Return what one does with the jobs that are ``shown``, of those ``selected`` by ``where`` and ``stages``.
 
-    No command selects by state; `resume` and `cancel` choose by it anyway.
+    No command selects by state. Where the states that are not shown would be met too, a condition on settings is added
+    that leaves them out; where there is none, the command is not offered, and ``note`` says so.
     """
     chosen = [*(f"--where {shlex.quote(each)}" for each in where), *(f"--stage {shlex.quote(each)}" for each in stages)]
     name, root = _words(study)
-    tail = " ".join([name, *chosen, root])
-    status, results = f"seedfold status {tail}", " ".join(["seedfold results", name, "runs", *chosen, root])
-    kinds = {
-        "count these jobs by state": status,
-        "print their results": results,
-        "start those again that are not done": f"seedfold resume {tail}",
-        "hold those that have not begun": f"seedfold hold {tail}",
-        "cancel those that are not done": f"seedfold cancel {tail}",
-        **({"run the done ones again": f"seedfold rerun {tail}"} if chosen else {}),
+    status, results = (
+        " ".join(["seedfold", *words, *chosen, root]) for words in (("status", name), ("results", name, "runs"))
+    )
+    has_results = any(view.state == "done" for view in shown)
+    all_shown = len(selected) == len(shown)
+    kinds = {"count them by state": status} if all_shown else {}
+    kinds |= {"print their results": results} if all_shown and has_results else {}
+    is_missing = False
+    for does, command, states in _SELECTING:
+        wanted = [view for view in shown if view.state in states]
+        met = [view for view in selected if view.state in states]
+        if not wanted:
+            continue
+        options = (command == "resume" and _kind_options(wanted, met)) or _options(_tell_apart(wanted, met))
+        is_missing |= options is None
+        # Running everything again takes a condition, so that nobody does it by a slip.
+        if options is not None and (command != "rerun" or chosen or options):
+            count = f"{len(wanted):,}" if len(wanted) > 1 else "one"
+            verb = ("has" if len(wanted) == 1 else "have") if command == "hold" else "is" if len(wanted) == 1 else "are"
+            line = " ".join(["seedfold", command, name, *chosen, *options, root])
+            kinds[does.format(count, verb)] = line
+    return {
+        "command": results if has_results else status,
+        "commands": _listed(kinds),
+        "note": "No condition on settings selects just these jobs for a command." if is_missing else None,
     }
-    return {"command": results if with_results else status, "commands": _listed(kinds)}
 
 
-def job_commands(study: KeptStudy, view: JobView, *, has_weights: bool) -> list[str]:
+def failure_command(study: KeptStudy, kind: str, failed: Sequence[JobView], alike: Sequence[JobView]) -> str | None:
+    """Return how to start again the jobs that ``failed`` in one way, and none of those ``alike`` in their kind.
+
+    None if no condition selects them.
+    """
+    found = _tell_apart(failed, alike)
+    if found is None:
+        return None
+    name, root = _words(study)
+    return " ".join([f"seedfold resume {name} --kind {shlex.quote(kind)}", *found.options, root])
+
+
+def failure_kind(view: JobView) -> str:
+    """The kind of a failed job's failure."""
+    return str((view.job_state.event or {}).get("kind"))
+
+
+def _kind_options(wanted: Sequence[JobView], among: Sequence[JobView]) -> list[str]:
+    """Options that start the failed jobs of some kinds; none if these are not just the wanted jobs."""
+    if any(view.state != "failed" for view in wanted):
+        return []
+    kinds = dict.fromkeys(map(failure_kind, wanted))
+    alike = sum(view.state == "failed" and failure_kind(view) in kinds for view in among)
+    # Where nothing else can be started, the condition that is chosen already says all.
+    is_needed = alike == len(wanted) < len(among)
+    return [f"--kind {shlex.quote(kind)}" for kind in kinds] if is_needed else []
+
+
+def _options(found: Condition | None) -> list[str] | None:
+    return None if found is None else found.options
+
+
+def _tell_apart(wanted: Sequence[JobView], among: Sequence[JobView]) -> Condition | None:
+    """A condition on settings, else on the ids of a few jobs."""
+    if len(wanted) == len(among):
+        return Condition()
+    found = find_condition(wanted, among) if len(among) <= _MOST_TOLD_APART else None
+    return found or name_jobs(wanted)
+
+
+def job_commands(study: KeptStudy, view: JobView, *, has_weights: bool) -> list[dict[str, str]]:
     """Return how to repeat a job, to show it, and to export its weights."""
     name, root = _words(study)
     job = view.job
-    where = " ".join(f"{key}={_condition_value(value)}" for key, value in job.axes.items())
+    where = " ".join(f"{key}={condition_value(value)}" for key, value in job.axes.items())
     selected = f"--stage {shlex.quote(job.stage)}" + (f" --where {shlex.quote(where)}" if where else "")
     again = "rerun" if view.state == "done" else "resume"
-    weights = [f"seedfold export {job.short_id} weights.safetensors --study {name} {root}"] if has_weights else []
-    return [
-        f"seedfold run {job.short_id} --study {name} {root}",
-        f"seedfold {again} {name} {selected} {root}",
-        f"seedfold show {job.short_id} --study {name} {root}",
-        *weights,
-    ]
+    kinds = {
+        "try it here, beside the study": f"seedfold run {job.short_id} --study {name} {root}",
+        "show it in the terminal": f"seedfold show {job.short_id} --study {name} {root}",
+    }
+    if view.state not in ACTIVE_STATES:
+        does = "run it again in the study" if view.state == "done" else "start it in the study"
+        kinds[does] = f"seedfold {again} {name} {selected} {root}"
+    else:
+        kinds["cancel it"] = f"seedfold cancel {name} {selected} {root}"
+        kinds["follow its log"] = f"seedfold logs {job.short_id} -f --study {name} {root}"
+    if has_weights:
+        kinds["write its weights to a file"] = (
+            f"seedfold export {job.short_id} weights.safetensors --study {name} {root}"
+        )
+    return _listed(kinds)
+
+
+def _counted(counts: Mapping[str, int], states: Set[str]) -> str:
+    return ", ".join(f"{counts[state]:,} {state}" for state in STATES if state in states)
 
 
 def _words(study: KeptStudy) -> tuple[str, str]:
@@ -79,10 +159,3 @@ def _words(study: KeptStudy) -> tuple[str, str]:
 
 def _listed(kinds: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"does": does, "command": command} for does, command in kinds.items()]
-
-
-def _condition_value(value: Any) -> str:
-    """A value as a condition takes it: quoted where it is not one plain word."""
-    if isinstance(value, str):
-        return value if _PLAIN_VALUE.fullmatch(value) else json.dumps(value, ensure_ascii=False)
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

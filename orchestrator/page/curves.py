@@ -6,8 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.orchestrator.page.conditions import whole_number
 from seedfold.orchestrator.page.job_rows import axis_cell, select_views
 from seedfold.orchestrator.page.kept_studies import KeptStudy, Snapshot
+from seedfold.orchestrator.page.mean_curves import (
+    choose_members,
+    group_settings,
+    mean_points,
+    repeated_axes,
+    setting_condition,
+)
 from seedfold.orchestrator.state.job_curves import Points, has_curves, read_curves
 from seedfold.orchestrator.state.overview import JobView, unique_by_id
 from seedfold.results.evaluation.axes import axis_names, format_value, short_names
@@ -17,32 +25,43 @@ from seedfold.results.report.shown_axes import choose_axes
 MOST_CURVES = 200
 MOST_POINTS = 5000
 _MOST_STEPS = 500
+_MOST_MEMBERS = 20
+"""Of how many jobs of a setting the mean is taken."""
 _LABELLED = 2000
 """Among how many jobs the axes are looked for that tell them apart."""
 
 
-def make_curves(study: KeptStudy, where: Sequence[str], metric: str | None, limit: int) -> dict[str, Any]:
-    """Return the curves of one metric, of running jobs first, then of those that ended last."""
+def make_curves(
+    study: KeptStudy, where: Sequence[str], metric: str | None, limit: int, *, mean: bool = False
+) -> dict[str, Any]:
+    """Return the curves of one metric, of running jobs first, then of those that ended last.
+
+    With ``mean``, those of settings: the means over seeds and folds.
+    """
     snapshot = study.snapshot()
     having = study.once(snapshot.version, ("curves", tuple(where)), lambda: _with_curves(snapshot, where))
-    found = [(view, _curves_of(study, view)) for view in having[:limit]]
-    names = list(dict.fromkeys(name for _, curves in found for name in curves))
-    if metric is not None and found and metric not in names:
+    repeated = study.once(snapshot.version, ("repeated",), lambda: repeated_axes(snapshot.unique))
+    groups = group_settings(having, repeated) if mean else [[view] for view in having]
+    shown = [(group, choose_members(group)[:_MOST_MEMBERS]) for group in groups[:limit]]
+    curves_of = {view.job.id: _curves_of(study, view) for _, members in shown for view in members}
+    names = list(dict.fromkeys(name for curves in curves_of.values() for name in curves))
+    if metric is not None and shown and metric not in names:
         raise UsageError(
             f"metric={metric[:80]}: no such curve{did_you_mean(metric, names)}; curves: {', '.join(names)}"
         )
-    chosen = metric or _default_metric([view for view, _ in found], names)
-    labels = make_labels(snapshot, [view for view, _ in found])
-    return {
-        "metrics": names,
-        "metric": chosen,
-        "total": len(having),
-        "curves": [
-            _curve(view, label, curves[chosen])
-            for (view, curves), label in zip(found, labels, strict=True)
-            if chosen is not None and chosen in curves
-        ],
-    }
+    chosen = metric or _default_metric([group[0] for group, _ in shown], names)
+    labels = make_labels(snapshot, [group[0] for group, _ in shown], repeated if mean else ())
+    curves = []
+    for (group, members), label in zip(shown, labels, strict=True):
+        of_members = [curves_of[view.job.id] for view in members]
+        own = [found[chosen] for found in of_members if chosen is not None and chosen in found]
+        if own:
+            points = mean_points(own) if len(own) > 1 else own[0]
+            curve = _curve(members[0], label, points) | {"running": any(view.state == "running" for view in members)}
+            setting = {"where": setting_condition(group[0], repeated), "jobs": len(own)} if mean else {}
+            curves.append(curve | setting)
+    told = {"metrics": names, "metric": chosen, "total": len(groups), "curves": curves}
+    return told | {"repeated": list(short_names(repeated).values())}
 
 
 def make_job_curves(study: KeptStudy, view: JobView) -> dict[str, Any]:
@@ -63,7 +82,7 @@ def make_points(study: KeptStudy, where: Sequence[str], stage: str | None) -> di
     if stage is None:
         stage = _stage_with_metrics(study, views)
         views = [view for view in views if view.job.stage == stage]
-    views = unique_by_id(views)
+    views = list(unique_by_id(views))
     shown = thin(views, MOST_POINTS)
     axes = axis_names([view.job for view in shown])
     short = short_names(axes)
@@ -81,10 +100,10 @@ def make_points(study: KeptStudy, where: Sequence[str], stage: str | None) -> di
     }
 
 
-def make_labels(snapshot: Snapshot, views: Sequence[JobView]) -> list[str]:
+def make_labels(snapshot: Snapshot, views: Sequence[JobView], left_out: Sequence[str] = ()) -> list[str]:
     """Return a short text for each job: the axes that tell the jobs of the study apart."""
     jobs = [view.job for view in [*thin(snapshot.unique, _LABELLED), *views]]
-    names = axis_names(jobs)
+    names = [name for name in axis_names(jobs) if name not in left_out]
     shown, short = choose_axes(jobs, names).names, short_names(names)
     with_stage = len({job.stage for job in jobs}) > 1
     return [_label(view, shown, short, with_stage) for view in views]
@@ -92,7 +111,9 @@ def make_labels(snapshot: Snapshot, views: Sequence[JobView]) -> list[str]:
 
 def _label(view: JobView, shown: Sequence[str], short: Mapping[str, str], with_stage: bool) -> str:
     parts = [view.job.stage] if with_stage else []
-    parts += [f"{short[name]}={format_value(view.job.axes[name])}" for name in shown if name in view.job.axes]
+    parts += [
+        f"{short[name]}={format_value(whole_number(view.job.axes[name]))}" for name in shown if name in view.job.axes
+    ]
     return ", ".join(parts) or view.job.stage
 
 

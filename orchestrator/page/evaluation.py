@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from seedfold.orchestrator.page.conditions import whole_number
 from seedfold.orchestrator.page.kept_studies import KeptStudy
 from seedfold.orchestrator.state.finished_jobs import find_by_code
-from seedfold.results.evaluation.axes import axis_names, group_runs, last_component, select_runs
+from seedfold.results.evaluation.axes import Group, axis_names, group_runs, last_component, select_runs
 from seedfold.results.evaluation.out_of_fold import VALIDATION, choose_split
 from seedfold.results.evaluation.query import split_files
 from seedfold.results.report.figures import make_labels
@@ -102,8 +104,12 @@ def _to_json(curves: Sequence[PooledCurves], notes: Sequence[str]) -> dict[str, 
 
 def _names(curves: Sequence[PooledCurves]) -> list[str]:
     heads = len({each.head for each in curves}) > 1
-    labels = make_labels([each.group for each in curves])
+    labels = make_labels([_with_whole_numbers(each.group) for each in curves])
     return [f"{label}, head {each.head}" if heads else label for each, label in zip(curves, labels, strict=True)]
+
+
+def _with_whole_numbers(group: Group) -> Group:
+    return replace(group, axes={name: whole_number(value) for name, value in group.axes.items()})
 
 
 def _curve(curves: PooledCurves, kind: str, label: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from seedfold.orchestrator.page.kept_studies import KeptStudy
 from seedfold.orchestrator.state.finished_jobs import find_by_code
 from seedfold.results.evaluation.axes import format_value, short_names
+from seedfold.results.report.best_setting import column_name, describe_best
 from seedfold.results.report.headline import Cell, ReportRow, ReportTable, make_mean_table
 from seedfold.results.report.page import MAX_ROWS
 from seedfold.results.tables.result_tables import averaged_axes
@@ -26,6 +27,7 @@ def make_headline(study: KeptStudy) -> dict[str, Any] | None:
     over = averaged_axes(runs)
     table = make_mean_table(runs, results, over, MAX_ROWS, planned, compare)
     return {
+        "best": describe_best(table, results, over),
         "columns": _columns(table),
         "rows": [_row(table, row) for row in table.rows],
         "caption": _caption(table, over),
@@ -42,11 +44,11 @@ def _columns(table: ReportTable) -> list[dict[str, str]]:
     kinds = dict.fromkeys(table.axes, "axis")
     short = short_names(list(table.axes))
     named = [{"key": key, "name": short.get(key, key), "kind": kinds.get(key, "text")} for key in first]
-    return [*named, *({"key": name, "name": name, "kind": "metric"} for name in table.columns)]
+    return [*named, *({"key": name, "name": column_name(name), "kind": "metric"} for name in table.columns)]
 
 
 def _row(table: ReportTable, row: ReportRow) -> list[Any]:
-    axes = [format_value(row.group.axes[axis]) if axis in row.group.axes else None for axis in table.axes]
+    axes = [axis_value(row.group.axes.get(axis)) for axis in table.axes]
     first = [
         *([row.group.stage] if table.has_stages else []),
         *axes,
@@ -54,6 +56,11 @@ def _row(table: ReportTable, row: ReportRow) -> list[Any]:
         row.jobs,
     ]
     return [*first, *(_cell(row.cells.get(name)) for name in table.columns)]
+
+
+def axis_value(value: Any) -> Any:
+    """A value of an axis as the page gets it: a plain one as it is, lists and mappings as text."""
+    return format_value(value) if isinstance(value, list | dict | tuple) else value
 
 
 def _cell(cell: Cell | None) -> dict[str, Any] | None:

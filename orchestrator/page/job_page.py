@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from seedfold.jobs.errors import UsageError
 from seedfold.jobs.job_differences import ABSENT, find_differences
 from seedfold.jobs.terminal_text import terminal_log
 from seedfold.orchestrator.page.commands import job_commands
-from seedfold.orchestrator.page.curves import make_labels
+from seedfold.orchestrator.page.curves import make_job_curves, make_labels
 from seedfold.orchestrator.page.kept_studies import KeptStudies, KeptStudy
 from seedfold.orchestrator.state.job_details import JobDetails
 from seedfold.orchestrator.state.job_lookup import FoundJob
@@ -18,6 +19,7 @@ from seedfold.orchestrator.state.overview import JobView
 
 MOST_LOG_BYTES = 1 << 16
 MOST_COMPARED = 12
+_MOST_METRICS = 8
 _LONGEST_CHARACTER = 4
 
 
@@ -55,8 +57,18 @@ def _files(details: JobDetails) -> Iterator[dict[str, Any]]:
     outputs = details.outputs()
     logs = [Path(attempt["log"]) for attempt in details.attempts() if attempt["log"]]
     for path in [*details.checkpoints().values(), *(sorted(outputs.rglob("*")) if outputs else ()), *logs]:
-        if path.is_file():
-            yield {"path": str(path), "bytes": path.stat().st_size}
+        size = _size_of(path)
+        if size is not None:
+            yield {"path": str(path), "bytes": size}
+
+
+def _size_of(path: Path) -> int | None:
+    """The bytes of a file; None if it is none, or if a running job has replaced it meanwhile."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def make_difference(left: tuple[KeptStudy, JobView], right: tuple[KeptStudy, JobView]) -> dict[str, Any]:
@@ -92,6 +104,7 @@ def compare(studies: KeptStudies, names: Sequence[str]) -> dict[str, Any]:
         ],
         "configuration": _differing_keys(found),
         "metrics": _metrics_side_by_side(found),
+        "curves": _curves_side_by_side(found),
     }
 
 
@@ -126,6 +139,26 @@ def _metrics_side_by_side(found: Sequence[tuple[KeptStudy, JobView]]) -> list[di
     values = [study.results.values_of(view) for study, view in found]
     names = dict.fromkeys(name for each in values for name in each)
     return [{"key": name, "values": [each.get(name) for each in values]} for name in names]
+
+
+def _curves_side_by_side(found: Sequence[tuple[KeptStudy, JobView]]) -> list[dict[str, Any]]:
+    """The learning curves of each metric; the metric that the configuration watches is the first."""
+    answers = [make_job_curves(study, view) for study, view in found]
+    names = dict.fromkeys([answers[0]["metric"], *(name for each in answers for name in each["metrics"])])
+    labels = [make_labels(study.snapshot(), [view])[0] for study, view in found]
+    return [
+        {
+            "metric": name,
+            "curves": [
+                curve | {"label": label}
+                for each, label in zip(answers, labels, strict=True)
+                for curve in each["curves"]
+                if curve["metric"] == name
+            ],
+        }
+        for name in list(names)[:_MOST_METRICS]
+        if name is not None
+    ]
 
 
 def read_log(study: KeptStudy, view: JobView, offset: int, attempt: int | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.orchestrator.page.commands import selection_commands
+from seedfold.orchestrator.page.conditions import condition_value, value_key
 from seedfold.orchestrator.page.kept_studies import KeptStudy, Snapshot
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.job_states import STATES
@@ -22,7 +23,6 @@ _MOST_READ = 5000
 """Of how many jobs the results are read for the means of groups."""
 _MOST_GROUPS = 500
 _MOST_TEXT = 500
-_PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
 _KINDS = {
     "id": "id",
     "stage": "text",
@@ -76,7 +76,7 @@ def select_views(
 def make_rows(study: KeptStudy, asked: RowQuestion) -> dict[str, Any]:
     """Return one page of the table, its columns, and the commands for the jobs that it has on all its pages."""
     snapshot = study.snapshot()
-    views = select_views(snapshot, asked.where, asked.stages, asked.states)
+    views = found = select_views(snapshot, asked.where, asked.stages, asked.states)
     columns = _columns(study, snapshot)
     if asked.sort:
         key = (snapshot.version, *_question_key(asked))
@@ -92,8 +92,17 @@ def make_rows(study: KeptStudy, asked: RowQuestion) -> dict[str, Any]:
         "columns": [column.to_json() for column in all_columns],
         "rows": [[column.value(view) for column in all_columns] for view in shown],
         **groups,
-        **selection_commands(study, asked.where, asked.stages, with_results=not asked.states or "done" in asked.states),
+        **study.once(
+            snapshot.version,
+            ("commands", tuple(asked.where), tuple(asked.stages), tuple(asked.states)),
+            lambda: _commands(study, snapshot, asked, found),
+        ),
     }
+
+
+def _commands(study: KeptStudy, snapshot: Snapshot, asked: RowQuestion, found: Sequence[JobView]) -> dict[str, Any]:
+    selected = select_views(snapshot, asked.where, asked.stages) if asked.states else found
+    return selection_commands(study, asked.where, asked.stages, selected, found)
 
 
 def _question_key(asked: RowQuestion) -> tuple[Any, ...]:
@@ -121,11 +130,6 @@ def axis_cell(view: JobView, name: str) -> Any:
         return None
     value = view.job.axes[name]
     return format_value(value) if isinstance(value, list | dict | tuple) or value is None else value
-
-
-def value_key(value: Any) -> Hashable:
-    """A key that is equal for equal values: that of a plain value costs little, and large studies have many."""
-    return (type(value), value) if type(value) in _PLAIN_TYPES else format_value(value)
 
 
 def _plain_column(key: str) -> _Column:
@@ -206,6 +210,7 @@ def _groups(
     return [
         {
             "value": values[key],
+            "where": f"{name}={condition_value(values[key])}" if column.kind == "axis" else None,
             "jobs": len(own),
             "states": dict(Counter(view.state for view in own)),
             "means": _means(study, own) if with_means else {},

@@ -28,7 +28,7 @@ _JUDGE_EVERY_S = 10.0
 """How often it is asked anew whether running jobs are alive and what other studies have done, without any event."""
 _MOST_STUDIES = 16
 _MOST_CURVES = 1000
-_MOST_PREDICTIONS = 4
+_MOST_PREDICTIONS = 8
 _READ_ANEW_EVERY_S = 6 * 3600.0
 """After how long a study is read from its beginning: until then each result counts as young that was when it began."""
 _ENDED_STATES = frozenset({"done", "failed", "cancelled"})
@@ -101,10 +101,10 @@ class KeptStudy:
                 return before
             overview.refresh()
         self._judged_at = now
-        views = overview.job_views()
+        views = list(overview.job_views())
         if before is not None and views == before.views:
             return before
-        unique = unique_by_id(views)
+        unique = list(unique_by_id(views))
         by_id = {view.job.id: view for view in unique}
         return Snapshot(self.name, before.version + 1 if before else 1, views, unique, by_id)
 

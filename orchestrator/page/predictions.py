@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.orchestrator.page.answers import not_found
 from seedfold.orchestrator.page.kept_studies import KeptStudy
 from seedfold.orchestrator.state.overview import JobView
 from seedfold.results.store.metrics import log_probabilities
 from seedfold.results.store.predictions import HeadPredictions, find_predictions, read_heads
+from seedfold.results.store.thumbnails import read_thumbnails
+from seedfold.results.store.worst_samples import rank_rows, sample_errors
 
 _COLUMNS = (
     ("sample", "text"),
@@ -38,13 +41,8 @@ class _RankedPredictions:
     @classmethod
     def read(cls, file: Path) -> _RankedPredictions:
         heads = list(read_heads(file))
-        errors = [_errors(head) for head in heads]
-        places = [
-            np.stack([np.full(len(own), number), np.arange(len(own))], axis=1) for number, own in enumerate(errors)
-        ]
-        # Samples whose target is not known, whose error is NaN, come last.
-        order = np.argsort(-np.concatenate(errors), kind="stable") if errors else np.empty(0, dtype=np.int64)
-        return cls(heads, errors, np.concatenate(places)[order] if places else np.empty((0, 2), dtype=np.int64))
+        errors = [sample_errors(head) for head in heads]
+        return cls(heads, errors, rank_rows(errors))
 
     def row(self, number: int, row: int) -> list[Any]:
         """One row of the table."""
@@ -74,6 +72,7 @@ def make_predictions(study: KeptStudy, view: JobView, split: str | None, page: i
     if split is not None and split not in files:
         listed = ", ".join(files) or "none"
         raise UsageError(f"split={split[:80]}: the job has no such split{did_you_mean(split, files)}; splits: {listed}")
+    pictures: Mapping[str, bytes] = {}
     chosen = split or next((name for name in ("test", "val", *files) if name in files), None)
     rows, total = [], 0
     if chosen is not None:
@@ -81,6 +80,7 @@ def make_predictions(study: KeptStudy, view: JobView, split: str | None, page: i
         ranked = study.predictions.get(key, lambda: _RankedPredictions.read(files[chosen]))
         rows = [ranked.row(*place) for place in ranked.order[(page - 1) * size : page * size].tolist()]
         total = len(ranked.order)
+        pictures = _read_pictures(study, view, chosen)
     return {
         "splits": list(files),
         "split": chosen,
@@ -89,18 +89,23 @@ def make_predictions(study: KeptStudy, view: JobView, split: str | None, page: i
         "total": total,
         "page": page,
         "size": size,
-        # Results name their samples; where the image of a sample is, only the program that has read it knows.
-        "images": False,
+        "images": bool(pictures),
+        "with_image": [row[0] for row in rows if row[0] in pictures],
     }
 
 
-def _errors(head: HeadPredictions) -> Floats:
-    if head.is_regression:
-        errors = np.abs(head.logits[:, 0].astype(np.float64) - head.targets)
-    else:
-        targets = np.where(head.known, head.targets, 0).astype(np.int64)
-        errors = -_log_p(head, slice(None))[np.arange(len(targets)), targets]
-    return np.where(head.known, errors, np.nan)
+def find_image(study: KeptStudy, view: JobView, split: str | None, sample: str) -> bytes:
+    """Return the PNG of a sample that the job has kept. Raises 404 if it has kept none."""
+    found = _read_pictures(study, view, split).get(sample) if split and view.state == "done" else None
+    if found is None:
+        raise not_found(f"{study.name}: {view.job.short_id} has kept no thumbnail of {sample[:80]!r}")
+    return found
+
+
+def _read_pictures(study: KeptStudy, view: JobView, split: str) -> Mapping[str, bytes]:
+    key = view.job.id, view.job_state.attempt, split, "thumbnails"
+    folder = view.job_state.holding_study.result_folder(view.job.id, view.job_state.attempt)
+    return study.predictions.get(key, lambda: read_thumbnails(folder, split))
 
 
 def _log_p(head: HeadPredictions, rows: slice) -> Floats:

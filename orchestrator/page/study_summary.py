@@ -12,8 +12,8 @@ from seedfold.jobs.terminal_text import terminal_log
 from seedfold.jobs.work import DataFailure
 from seedfold.orchestrator.dispatch.queue_view import view_queue
 from seedfold.orchestrator.page.answers import one_line
-from seedfold.orchestrator.page.commands import study_commands
-from seedfold.orchestrator.page.job_rows import value_key
+from seedfold.orchestrator.page.commands import failure_command, failure_kind, study_commands
+from seedfold.orchestrator.page.conditions import find_condition, value_key
 from seedfold.orchestrator.page.kept_studies import KeptStudy, Snapshot
 from seedfold.orchestrator.state.expected_end import seconds_to_end
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES
@@ -33,6 +33,10 @@ _MOST_VALUES = 200
 _MOST_IDS = 200
 _SAMPLED = 50
 """How many results are looked at for the names of metrics."""
+_MOST_SETTINGS = 10
+_MOST_TOLD_APART = 20_000
+_MOST_TOLD = 20
+"""Of how many groups of failures it is looked for what their jobs have in common."""
 _WAIT_S = 0.15
 _QUEUE_EVERY_S = 20
 
@@ -87,7 +91,7 @@ def _lasting_part(study: KeptStudy, snapshot: Snapshot) -> dict[str, Any]:
         "stages": stages,
         "axes": list(_axes(snapshot.views)),
         "metrics": study.results.names(done[:: max(1, len(done) // _SAMPLED)]),
-        "failures": [_failure(group) for group in group_failures(snapshot.unique)],
+        "failures": list(_failures(study, snapshot)),
         "notes": notes,
         "commands": study_commands(study, counts),
     }
@@ -103,15 +107,36 @@ def _axes(views: Sequence[JobView]) -> Iterator[dict[str, Any]]:
         yield {"key": name, "name": short[name], "values": list(found.values())[:_MOST_VALUES], "total": len(found)}
 
 
-def _failure(group: FailureGroup) -> dict[str, Any]:
+def _failures(study: KeptStudy, snapshot: Snapshot) -> Iterator[dict[str, Any]]:
+    groups = group_failures(snapshot.unique)
+    if not groups:
+        return
+    ended = [view for view in snapshot.unique if view.state in ("done", "failed")]
+    of_kind: dict[str, list[JobView]] = {}
+    for view in ended:
+        if view.state == "failed":
+            of_kind.setdefault(failure_kind(view), []).append(view)
+    for number, group in enumerate(groups):
+        failed = [snapshot.by_id[job] for job in group.jobs]
+        is_told = number < _MOST_TOLD and len(ended) <= _MOST_TOLD_APART
+        condition = find_condition(failed, ended) if is_told else None
+        yield {
+            "kind": group.kind,
+            "reason": group.example["reason"],
+            "count": group.job_count,
+            "jobs": list(group.jobs[:_MOST_IDS]),
+            "axes": [dict(view.job.axes) for view in failed[:_MOST_IDS]],
+            # Which jobs fail so: those that meet the condition, and no others that have ended.
+            "condition": condition.text if condition else None,
+            "settings": [each for each in _axes(failed) if each["total"] <= _MOST_SETTINGS],
+            "log_end": _log_end(group),
+            "command": failure_command(study, group.kind, failed, of_kind[group.kind]) if is_told else None,
+        }
+
+
+def _log_end(group: FailureGroup) -> str:
     log = group.example["log"]
-    return {
-        "kind": group.kind,
-        "reason": group.example["reason"],
-        "count": group.job_count,
-        "jobs": list(group.jobs[:_MOST_IDS]),
-        "log_end": _end_of_log(Path(log)) if log else "",
-    }
+    return _end_of_log(Path(log)) if log else ""
 
 
 def _end_of_log(file: Path) -> str:

@@ -34,13 +34,16 @@ _KEEPER_LIFETIME_S = 1200.0
 _KEEPER_PAUSE_S = 10.0
 
 
-def advance(root: Root, study: StudyFolder) -> AdvanceResult:
+def advance(root: Root, study: StudyFolder, ledger: Ledger | None = None) -> AdvanceResult:
     """Take every step that can be taken now. Raises UnreachableError if the scheduler does not reply at all.
 
-    Raises UsageError for the copy of a study.
+    ``ledger`` is that of the study, if the caller has read it already. Raises UsageError for the copy of a study.
     """
     refuse_copy(study)
-    ledger = Ledger(study)
+    if ledger is None:
+        ledger = Ledger(study)
+    else:
+        ledger.refresh()
     if not any(submission.array for submission in ledger.last_submission_of.values()):
         return AdvanceResult()
     this_round = AdvanceRound(root, study, ledger)

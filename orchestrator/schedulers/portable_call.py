@@ -1,4 +1,4 @@
-"""Functions that submitit passes to a process that imports Seedfold from a snapshot of the code.
+"""Functions that a new process calls, which imports Seedfold from a snapshot of the code.
 
 The snapshot may be older or newer than the last move of modules. The oldest name of a function is known to both: the
 old code has it, and newer code finds what has moved (see `seedfold.jobs.moved_modules`).
@@ -6,22 +6,19 @@ old code has it, and newer code finds what has moved (see `seedfold.jobs.moved_m
 
 from __future__ import annotations
 
-import pkgutil
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from seedfold.jobs.moved_modules import oldest_name
 
+_CALL = "import json, pkgutil, sys; pkgutil.resolve_name(sys.argv[1])(*json.loads(sys.argv[2]))"
 
-class PortableCall:
-    """A function that is pickled as its oldest name. A process that reads the pickle gets the function itself."""
 
-    def __init__(self, function: Callable[..., None]) -> None:
-        self._function = function
+def python_arguments(function: Callable[..., None], args: Sequence[Any]) -> list[str]:
+    """Return the arguments with which Python calls a function; ``args`` are what JSON can hold.
 
-    def __call__(self, *args: object) -> None:
-        """Call the function."""
-        self._function(*args)
-
-    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
-        module, name = self._function.__module__, self._function.__qualname__
-        return pkgutil.resolve_name, (f"{oldest_name(module)}:{name}",)
+    Without ``-P`` the current folder would come before the snapshot of the code.
+    """
+    name = f"{oldest_name(function.__module__)}:{function.__qualname__}"
+    return ["-P", "-u", "-c", _CALL, name, json.dumps(list(args))]

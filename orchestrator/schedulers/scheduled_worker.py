@@ -70,6 +70,7 @@ def read_task_submission(folder: str, array_id: str, pickle: str) -> Submission:
     """
     from seedfold.orchestrator.schedulers.submission_attempts import record_array_id
 
+    # Launchers of earlier versions leave one for each task.
     Path(folder, pickle).unlink(missing_ok=True)
     submission = Submission.read(Path(folder))
     record_array_id(submission, array_id)

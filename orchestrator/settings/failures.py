@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.secret_values import without_secrets
-from seedfold.jobs.work import ConfigFailure, DataFailure, NonFiniteFailure
+from seedfold.jobs.work import ConfigFailure, DataFailure, NonFiniteFailure, ProgramFailure
 from seedfold.results.store.passing_errors import FULL_DISK_ERRNOS, PASSING_ERRNOS
 
 FailureKind = Literal["error", "config", "data", "disk", "nan", "oom_host", "oom_gpu", "timeout", "preempted", "node"]
@@ -45,6 +45,10 @@ class Failure:
         return {"kind": self.kind, "reason": self.reason, "digest": self.digest}
 
 
+_PROGRAMS_MEMORY_ERROR = re.compile(r": (?:\w+\.)*_?(?:Array)?MemoryError\b")
+"""The last line that a Python program prints if there was too little memory."""
+
+
 def _cause_chain(error: BaseException) -> list[BaseException]:
     """The error and its causes, the outermost error first."""
     chain: list[BaseException] = []
@@ -69,6 +73,8 @@ def _kind_of(error: BaseException) -> FailureKind | None:
         return "node"
     if any(text in str(error) for text in _FULL_DISK_TEXTS):
         return "disk"
+    if isinstance(error, ProgramFailure) and _PROGRAMS_MEMORY_ERROR.search(str(error)):
+        return "oom_host"
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         return "oom_host"
     return "oom_gpu" if name == "OutOfMemoryError" or "CUDA out of memory" in str(error) else None
@@ -91,7 +97,7 @@ def _reason_of(error: BaseException) -> str:
 
     name, message = type(error).__name__, without_secrets(str(error), os.environ).strip().splitlines()
     if message:
-        return f"{name}: {message[0]}"
+        return message[0] if isinstance(error, ProgramFailure) else f"{name}: {message[0]}"
     frames = traceback.extract_tb(error.__traceback__)
     return f"{name} in {frames[-1].name}, {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else name
 
@@ -160,7 +166,8 @@ class RetryPolicy:
     """What is done after a failure of one kind. ``wait_s`` is in seconds.
 
     The next attempt asks for ``memory`` times as much memory and ``time`` times as much time; with ``other_node`` it
-    runs on another node, and with ``larger_gpu`` on the next larger type of GPU.
+    runs on another node, and with ``larger_gpu`` on the next larger type of GPU. With ``halve_micro_batch`` it computes
+    half as many samples at once, and each step is still of the whole batch.
     """
 
     retries: int
@@ -169,6 +176,7 @@ class RetryPolicy:
     time: float = 1.0
     other_node: bool = False
     larger_gpu: bool = False
+    halve_micro_batch: bool = False
 
     @property
     def needs_resubmission(self) -> bool:
@@ -225,6 +233,10 @@ class RetryPolicies:
     def policy_for(self, kind: str) -> RetryPolicy:
         """The policy of a kind; one that is not configured is never retried."""
         return self.by_kind.get(kind, RetryPolicy(retries=0, wait_s=0))
+
+    def micro_batch_halvings(self, failures: Sequence[Mapping[str, Any]]) -> int:
+        """How often the next attempt after these failures halves the samples that it computes at once."""
+        return sum(self.policy_for(failure["kind"]).halve_micro_batch for failure in failures)
 
     def next_retry(self, failures: Sequence[Mapping[str, Any]]) -> RetryPolicy | None:
         """The policy under which the last of these failures is tried again; None if its retries are used up."""

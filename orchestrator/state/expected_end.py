@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES
+from seedfold.orchestrator.state.job_views import groups_of, others_of
 from seedfold.orchestrator.state.overview import JobView, unique_by_id
 from seedfold.orchestrator.state.running_jobs import RunningJob
 
@@ -20,10 +21,11 @@ def seconds_to_end(views: Sequence[JobView], running: Sequence[RunningJob]) -> f
     by. That jobs wait for their parents is not considered.
     """
     unique = unique_by_id(views)
-    if not any(view.state in ACTIVE_STATES for view in unique):
+    others = others_of(unique)
+    if not any(view.state in ACTIVE_STATES for view in others):
         return None
     durations = _durations(unique, running)
-    to_come = [durations.get(view.job.stage) for view in unique if view.state in _TO_COME and not _stays_held(view)]
+    to_come = [durations.get(view.job.stage) for view in others if view.state in _TO_COME and not _stays_held(view)]
     left = [_seconds_left(job, durations) for job in running]
     known = [seconds for seconds in (*to_come, *left) if seconds is not None]
     if len(known) < len(to_come) + len(left):
@@ -39,7 +41,9 @@ def _stays_held(view: JobView) -> bool:
 def _durations(views: Sequence[JobView], running: Sequence[RunningJob]) -> Mapping[str, float]:
     """How long a job of each stage takes, in seconds."""
     done: dict[str, list[float]] = {}
-    for view in views:
+    for group in groups_of(views):
+        done.setdefault(group.example.job.stage, []).extend(group.seconds)
+    for view in others_of(views):
         if view.state == "done" and view.job_state.event and "seconds" in view.job_state.event:
             done.setdefault(view.job.stage, []).append(float(view.job_state.event["seconds"]))
     expected: dict[str, list[float]] = {}

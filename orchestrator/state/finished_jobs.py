@@ -30,7 +30,7 @@ class FinishedJobs:
 
     jobs: list[FinishedJob]
     code_axis: CodeAxis
-    views: list[JobView]
+    views: Sequence[JobView]
     comparison: CodeComparison
 
     def with_code(self, planned: Iterable[JobDescription]) -> list[JobDescription]:

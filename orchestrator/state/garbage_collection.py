@@ -133,11 +133,13 @@ class DeletableFinder:
 
     def _find_temporary_files(self) -> Iterator[DeletablePath]:
         """Files that a process was writing when it was killed, under the names that they have until they are whole."""
-        for folder in ("claims", "code", "plans", "submissions"):
-            found = (path for path in (self.folder.path / folder).rglob(".*") if _TEMPORARY_NAME.fullmatch(path.name))
-            for path in found:
-                if self._is_old(path) and self.folder.snapshots_folder not in path.parents:
-                    yield _make_deletable("leftovers", path, "", "part of a file whose writer was killed")
+        below = (
+            self.folder.path.joinpath(one).rglob(".*") for one in ("cache", "claims", "code", "plans", "submissions")
+        )
+        for path in chain(self.folder.path.glob(".*"), *below):
+            is_temporary = _TEMPORARY_NAME.fullmatch(path.name) and self.folder.snapshots_folder not in path.parents
+            if is_temporary and self._is_old(path):
+                yield _make_deletable("leftovers", path, "", "part of a file whose writer was killed")
 
     def _find_older_results(self, view: JobView) -> Iterator[DeletablePath]:
         if view.job_state.holding_study != self.folder:

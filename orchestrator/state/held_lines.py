@@ -38,9 +38,10 @@ def _held_text(states: JobStates, study: str, hold: Hold, count: int) -> str:
     progress = f"{done} of {len(hold.pilots)} pilot jobs done"
     if stopped:
         found = ", ".join(f"{number} {state}" for state, number in stopped.items())
+        stays = "stays" if count == 1 else "stay"
         return (
-            f"{held} for the pilot, and stay so ({progress}, {found}); to try the pilot again: seedfold resume {study};"
-            f" to run the others all the same: {release}"
+            f"{held} for the pilot, and {stays} so ({progress}, {found}); to try the pilot again: seedfold resume"
+            f" {study}; to run the others all the same: {release}"
         )
     if hold.is_auto:
         return f"{held} until the pilot is done ({progress}); then they go on by themselves"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
@@ -27,8 +29,17 @@ def find_checkpoints(root: Root, study: StudyFolder, job: str, fit: str) -> dict
         weights = json.loads((folder / _FIT_FILE).read_text(encoding="utf-8")).get("weights") or {}
         return {role: folder / name for role, name in weights.items() if (folder / name).exists()}
     kept = study.job_folder(job) / _RUN_FOLDER / CHECKPOINTS
-    newest = {role: sorted(kept.glob(f"{role}*"), key=lambda path: path.stat().st_mtime_ns) for role in _ROLES}
-    return {role: files[-1] for role, files in newest.items() if files}
+    newest = {role: _newest(kept.glob(f"{role}*")) for role in _ROLES}
+    return {role: file for role, file in newest.items() if file is not None}
+
+
+def _newest(files: Iterable[Path]) -> Path | None:
+    """The newest of some files, of which a running job may remove any."""
+    times: dict[Path, int] = {}
+    for file in files:
+        with suppress(FileNotFoundError):
+            times[file] = file.stat().st_mtime_ns
+    return max(times, key=times.__getitem__, default=None)
 
 
 def find_outputs(study: StudyFolder, job: JobDescription) -> Path | None:

@@ -43,6 +43,9 @@ class AttemptLog:
         log = cls(Overview(root, job_state.holding_study.name), found_job.job.id, attempt or max(latest, 1))
         if log.path.exists() or (allow_pending and job_state.state in ACTIVE_STATES):
             return log
+        if job_state.state == "done" and log.attempt == job_state.attempt:
+            # Its log was empty.
+            return log
         attempts_text = f"its latest attempt is {latest}" if latest else f"the job is {job_state.state} and has not run"
         raise UsageError(f"{found_job.job.short_id}: no log of attempt {log.attempt}; {attempts_text}")
 
@@ -56,7 +59,9 @@ class AttemptLog:
 
 
 def read_log(log: AttemptLog) -> Iterator[bytes]:
-    """Yield the log as it is now."""
+    """Yield the log as it is now; nothing if there is none, because the job has printed nothing."""
+    if not log.path.exists():
+        return
     with log.path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             yield chunk

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -23,7 +23,8 @@ from seedfold.orchestrator.ledger.holds import Hold
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import JobRecord, Ledger, done_event_details, process_of_event
 from seedfold.orchestrator.settings.failures import RetryPolicies
-from seedfold.results.store.published import RESULT_FILE, DamagedError, find_damage, load_result
+from seedfold.orchestrator.state.done_in_bulk import Alike, expected_paths, find_done
+from seedfold.results.store.published import DamagedError, find_damage, load_result
 
 StateName = Literal["waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost"]
 STATES: tuple[StateName, ...] = ("waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost")
@@ -77,7 +78,7 @@ class JobStates:
         self._listed_before = time.time() - RECENT_S if result_check == "recent" else 0.0
         self._other_ledgers: dict[str, Ledger] = {}
         self._others_are_read = False
-        self._done_pilots: dict[int, bool] = {}
+        self._done_pilots: dict[int, tuple[Sequence[str], bool]] = {}
         self._asked_pilots: set[str] = set()
         self.passed_over: dict[str, str] = {}
         """Other studies of the root that cannot be read, and why; what they have done does not count."""
@@ -90,12 +91,17 @@ class JobStates:
         self._others_are_read = False
         return self.ledger.refresh()
 
-    def prefetch_results(self) -> None:
-        """Look up the files of all results at once if the file system is slow, for callers that need all states."""
-        recent = (
-            job_and_event for job_and_event in self.ledger.done_events() if job_and_event[1]["t"] >= self._listed_before
-        )
-        prefetch_stats(recent, lambda done: result_files(self.ledger.study, *done))
+    def prefetch_results(self, jobs: Iterable[str]) -> None:
+        """Look up the files of the results of jobs at once if the file system is slow, for callers that need all."""
+        table, study = self.ledger.table, self.ledger.study
+        rows = [
+            row for row in table.rows_with(jobs) if table.kinds[row] >= 0 and table.times[row] >= self._listed_before
+        ]
+        prefetch_stats(rows, lambda row: expected_paths(study, table, row))
+
+    def find_done(self, planned: Sequence[int]) -> dict[Alike, list[int]]:
+        """Return which of the ``planned`` rows are done for sure, by what they have in common (see `find_done`)."""
+        return find_done(self.ledger, self._listed_before, planned)
 
     def of(self, job_id: str) -> JobState:
         """Return the state of a job."""
@@ -195,6 +201,11 @@ class JobStates:
         return self._visible_state(ledger, job_id)
 
     def _visible_state(self, ledger: Ledger, job_id: str) -> JobState:
+        if ledger.is_done(job_id) and (event := ledger.latest_event(job_id)) is not None:
+            # Most jobs of most studies: nothing else is read of them.
+            job_state = self._state_of_done(ledger.study, job_id, event)
+            if job_state.state == "done" and job_state.attempt > ledger.rerun_attempts.get(job_id, -1):
+                return job_state
         record = ledger.record_of(job_id)
         job_state = self._state_of_attempt(ledger.study, job_id, record)
         if job_state.state == "running":
@@ -232,11 +243,11 @@ class JobStates:
         hold = record.hold
         if hold is None or not hold.is_auto:
             return hold
-        # The jobs of one event share the list of its pilot jobs.
+        # The jobs of one event share the list of its pilot jobs. It is kept, so that no other list has its number.
         key = id(hold.pilots)
         if key not in self._done_pilots:
-            self._done_pilots[key] = all(self._is_pilot_done(ledger, pilot) for pilot in hold.pilots)
-        return None if self._done_pilots[key] else hold
+            self._done_pilots[key] = hold.pilots, all(self._is_pilot_done(ledger, pilot) for pilot in hold.pilots)
+        return None if self._done_pilots[key][1] else hold
 
     def _is_pilot_done(self, ledger: Ledger, pilot: str) -> bool:
         """Whether a pilot job has ever been done, or has nothing to do. What was done once stays so."""
@@ -293,12 +304,6 @@ class JobStates:
 def _counts_for_others(job_state: JobState) -> bool:
     """Whether a job need not be run because another study has done it or is running it. In a copy no job is running."""
     return job_state.state == "done" or (job_state.state in ACTIVE_STATES and not is_copy(job_state.holding_study))
-
-
-def result_files(study: StudyFolder, job_id: str, event: Event) -> list[str]:
-    """Return the files that a ``done`` event lists."""
-    folder = study.result_folder_text(job_id, event["n"])
-    return [f"{folder}/{name}" for name in (*event["files"], RESULT_FILE)]
 
 
 def _check_done(study: StudyFolder, job_id: str, event: Event) -> JobState:

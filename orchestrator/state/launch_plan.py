@@ -1,6 +1,6 @@
 """What would run, and why: the jobs of a study as it is written now, compared with the ledger and the result store.
 
-A plan writes nothing and reads no data, except to see whether files that results depend on have changed.
+A plan changes nothing and reads no data, except to see whether files that results depend on have changed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from seedfold.jobs.job_differences import find_differences
 from seedfold.jobs.study import Study
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.ledger import Ledger
-from seedfold.orchestrator.ledger.plans import Request
+from seedfold.orchestrator.ledger.plan_table import Request
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import REFUSED, RetryPolicies
 from seedfold.orchestrator.settings.notify import Notify
@@ -70,10 +70,10 @@ class Plan:
         self.report_settings.check_axes(axis for job in planned for axis in job.axes)
         Notify.parse(study.settings.get("notify"))
         self.report_settings.check_stages(job.stage for job in planned)
-        self.states.prefetch_results()
+        self.states.prefetch_results(by_id)
         self.history = UsageHistory(self.states)
         self.descriptions = self.history.with_learned_resources(planned)
-        self.code = compare_code(self.ledger, self.descriptions, Path.cwd())
+        self.code = compare_code(self.ledger, next(reversed(self.descriptions), None), Path.cwd())
         staleness = StalenessChecker(self.states, self.code)
         self.jobs = [self._make_planned_job(job, staleness) for job in self.descriptions]
 

@@ -6,11 +6,10 @@ of its stages.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from seedfold.jobs.description import SHORT_ID_LENGTH, JobDescription
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
@@ -18,16 +17,20 @@ from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.dead_workers import DeadWorker, find_dead_workers
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
-from seedfold.orchestrator.ledger.plans import Address
+from seedfold.orchestrator.ledger.plan_table import Address, JobsAt
 from seedfold.orchestrator.ledger.slot_waits import FULL_DISK, read_wait, waits_for_room
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.report import ReportSettings
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.code_axis import find_code_axis
 from seedfold.orchestrator.state.code_versions import FinishedAttempt
+from seedfold.orchestrator.state.common_place import axes_text, value_text
+from seedfold.orchestrator.state.given_up import given_up_jobs, given_up_lines, resume_text
 from seedfold.orchestrator.state.held_lines import held_lines, kept_back
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobState, JobStates, ResultCheck, count_states
+from seedfold.orchestrator.state.job_views import DoneGroup, JobViews, by_stage, counted, groups_of, others_of
+from seedfold.orchestrator.state.job_views import JobView as JobView
 from seedfold.orchestrator.state.stale_lines import WaysOn, count_stale_by_kind, package_lines, stale_lines
 from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
 
@@ -38,41 +41,6 @@ _ENDED_STATES = frozenset({"done", "failed", "blocked", "cancelled"})
 _STOPS = ("timeout", "preempted", "node")
 """Why the cluster stops jobs that then continue."""
 _ROUNDS_WORTH_A_NOTE = 2
-
-
-@dataclass(frozen=True, slots=True)
-class JobView:
-    """One job and its state; ``changes`` say why the result of a done job is stale."""
-
-    job: JobDescription
-    job_state: JobState
-    changes: tuple[str, ...] = ()
-
-    @property
-    def stale(self) -> str | None:
-        """The first of the changes."""
-        return self.changes[0] if self.changes else None
-
-    @property
-    def state(self) -> str:
-        """The job's state."""
-        return self.job_state.state
-
-    def failure_json(self) -> dict[str, Any]:
-        """The JSON form of a failed job, for scripts; ``log`` is None if nothing was printed.
-
-        If the job never began on a cluster, ``log`` is the log of its task.
-        """
-        event, study = self.job_state.event or {}, self.job_state.holding_study
-        log = study.path / event["log"] if "log" in event else study.log_file(self.job.id, self.job_state.attempt)
-        return {
-            "id": self.job.id,
-            "axes": dict(self.job.axes),
-            "kind": event.get("kind", "error"),
-            "reason": self.job_state.reason,
-            "attempts": self.job_state.attempt,
-            "log": str(log) if log.exists() else None,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +97,7 @@ class Overview:
         self._compare()
 
     def _compare(self) -> None:
-        self.code = compare_code(self.ledger, list(self.ledger.plans.current_jobs.values()))
+        self.code = compare_code(self.ledger, self.ledger.plans.last_job())
         self._staleness = StalenessChecker(self.states, self.code)
 
     def job_view(self, job: JobDescription) -> JobView:
@@ -139,12 +107,32 @@ class Overview:
 
     def jobs_at_addresses(self) -> Mapping[Address, JobDescription]:
         """The job at each place of the study, in the order in which places were planned."""
-        jobs = self.ledger.plans.held_jobs() if self.with_removed else self.ledger.plans.current_jobs
+        jobs = self._planned_jobs()
         return jobs if self.only == Selection() else dict(self.only.apply(jobs.items(), lambda item: item[1]))
 
-    def job_views(self, selection: Selection | None = None) -> list[JobView]:
+    def _planned_jobs(self) -> JobsAt:
+        return self.ledger.plans.held_jobs() if self.with_removed else self.ledger.plans.current_jobs
+
+    def job_views(self, selection: Selection | None = None) -> Sequence[JobView]:
         """The view of the job of each address of the study, in the order in which the addresses were planned."""
+        if self.only == Selection() and selection in (None, Selection()):
+            return self._all_views(self._planned_jobs().in_order())
         return self._selected_views(self.jobs_at_addresses().values(), selection)
+
+    def _all_views(self, rows: Sequence[int]) -> JobViews:
+        """The views of the jobs in some rows of the plans; those that are done and alike are looked at once."""
+        plans, table = self.ledger.plans.table, self.ledger.table
+        ids = [plans.ids[row] for row in rows]
+        groups, grouped = [], set[int]()
+        for places in self.states.find_done(rows).values():
+            done = table.rows_with(ids[place] for place in places)
+            ended, seconds = [table.times[row] for row in done], [table.seconds[row] for row in done]
+            groups.append(DoneGroup(self.job_view(plans.job(rows[places[0]])), places, ended, seconds))
+            grouped.update(places)
+        rest = [place for place in range(len(rows)) if place not in grouped] if len(grouped) < len(rows) else []
+        self.states.prefetch_results(ids[place] for place in rest)
+        others = {place: self.job_view(plans.job(rows[place])) for place in rest}
+        return JobViews(ids, lambda place: self.job_view(plans.job(rows[place])), groups, others)
 
     def jobs_by_address(self) -> dict[Address, JobDescription]:
         """The current jobs by address, with one more axis for each other key in which jobs of a stage differ."""
@@ -155,7 +143,7 @@ class Overview:
         identity = Identity.from_config(self.settings.get("identity"))
         return dict(zip(current, with_unnamed_axes(list(current.values()), identity), strict=True))
 
-    def superseded_views(self, selection: Selection | None = None) -> list[JobView]:
+    def superseded_views(self, selection: Selection | None = None) -> Sequence[JobView]:
         """The jobs that were replaced."""
         jobs = [self.ledger.plans.jobs[job] for job in self.ledger.plans.superseded_ids()]
         return self._selected_views(jobs, selection)
@@ -163,36 +151,45 @@ class Overview:
     def _selected_views(self, jobs: Iterable[JobDescription], selection: Selection | None) -> list[JobView]:
         selection = selection or Selection()
         selection.check_names(self.ledger.plans.jobs.values())
-        self.states.prefetch_results()
-        return [self.job_view(job) for job in selection.apply(jobs, lambda job: job)]
+        selected = selection.apply(jobs, lambda job: job)
+        self.states.prefetch_results(job.id for job in selected)
+        return [self.job_view(job) for job in selected]
 
 
-def unique_by_id(views: Iterable[JobView]) -> list[JobView]:
+def unique_by_id(views: Iterable[JobView]) -> Sequence[JobView]:
     """Return the views of the jobs, one for each job, even if it has several addresses."""
+    if groups_of(views):
+        # Jobs are only put together where each has one address.
+        return cast("JobViews", views)
     return list({view.job.id: view for view in views}.values())
 
 
 def status_to_json(study_name: str, views: Sequence[JobView]) -> dict[str, Any]:
     """The shape that ``status --json`` prints."""
     unique_views = unique_by_id(views)
-    stages: dict[str, list[JobState]] = {}
-    for view in views:
-        stages.setdefault(view.job.stage, []).append(view.job_state)
+    others = others_of(unique_views)
     return {
         "study": study_name,
         "jobs": len(unique_views),
-        "states": count_states(view.job_state for view in unique_views),
-        "stages": {stage: count_states(states) for stage, states in stages.items()},
-        "failures": [view.failure_json() for view in unique_views if view.state == "failed"],
+        "states": count_views(unique_views),
+        "stages": {stage: count_views(of_stage) for stage, of_stage in by_stage(views).items()},
+        "failures": [view.failure_json() for view in others if view.state == "failed"],
         "stale": count_stale_by_kind(unique_views),
-        "held": sum(view.job_state.is_held for view in unique_views),
+        "held": sum(view.job_state.is_held for view in others),
     }
+
+
+def count_views(views: Iterable[JobView]) -> dict[str, int]:
+    """Count jobs by their states; every state has a key."""
+    counts = count_states(view.job_state for view in others_of(views))
+    counts["done"] += sum(group.count for group in groups_of(views))
+    return counts
 
 
 def group_failures(views: Iterable[JobView]) -> list[FailureGroup]:
     """Group failed jobs by kind and by traceback without numbers, addresses and paths; the largest group first."""
     groups: dict[tuple[str, str], list[JobView]] = {}
-    for view in unique_by_id(views):
+    for view in others_of(unique_by_id(views)):
         if view.state == "failed" and view.job_state.event is not None:
             event = view.job_state.event
             groups.setdefault((event["kind"], event["digest"]), []).append(view)
@@ -205,7 +202,7 @@ def group_failures(views: Iterable[JobView]) -> list[FailureGroup]:
 
 def nothing_to_do_lines(views: Iterable[JobView]) -> Iterator[str]:
     """Return how many jobs are blocked because the result of a parent leaves them nothing to do, and why."""
-    count_of_reason = Counter(view.job_state.reason for view in views if view.job_state.has_nothing_to_do)
+    count_of_reason = Counter(view.job_state.reason for view in others_of(views) if view.job_state.has_nothing_to_do)
     for reason, count in count_of_reason.items():
         yield f"{count_noun(count, 'job has', 'jobs have')} nothing to do: {reason}"
 
@@ -213,6 +210,7 @@ def nothing_to_do_lines(views: Iterable[JobView]) -> Iterator[str]:
 def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
     """Notes for people besides the counts, one line each."""
     unique_views = unique_by_id(views)
+    others = others_of(unique_views)
     origin = read_copy_origin(overview.folder)
     found_notes = [
         origin.to_text() if origin else None,
@@ -225,13 +223,13 @@ def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
         *overview.ledger.damaged_submissions.values(),
         *overview.states.passed_over_lines(),
         _note_code_versions(overview, unique_views),
-        _note_wait(overview, unique_views),
-        _note_continued(overview, unique_views),
-        *dead_worker_lines(overview, unique_views),
-        *held_lines(overview.states, overview.folder.name, [view.job.id for view in unique_views]),
-        _note_throttle(overview, unique_views),
-        _note_idle(overview, unique_views),
-        *_notes_on_imports(unique_views),
+        _note_wait(overview, others),
+        _note_continued(overview, others),
+        *dead_worker_lines(overview, others),
+        *held_lines(overview.states, overview.folder.name, [view.job.id for view in others]),
+        _note_throttle(overview, others),
+        *idle_lines(overview, unique_views),
+        *_notes_on_imports(others),
     ]
     return [note for note in found_notes if note]
 
@@ -264,12 +262,16 @@ def note_removed(overview: Overview) -> str | None:
 
 def _note_nan(views: Iterable[JobView]) -> str | None:
     """Name done jobs whose result has a metric that is not a number."""
-    marked = [view for view in views if view.state == "done" and view.job_state.event and "nan" in view.job_state.event]
+    done = [(view, count) for view, count in counted(views) if view.state == "done"]
+    marked = [(view, count) for view, count in done if "nan" in (view.job_state.event or {})]
     if not marked:
         return None
-    names = list(dict.fromkeys(name for view in marked for name in (view.job_state.event or {})["nan"]))
-    jobs, more = count_noun(len(marked), "done job has", "done jobs have"), ", …" if len(names) > 3 else ""
-    return f"{jobs} metrics that are nan: {', '.join(names[:3])}{more}; e.g. {job_label(marked[0].job)}"
+    names = list(dict.fromkeys(name for view, _ in marked for name in (view.job_state.event or {})["nan"]))
+    jobs, more = (
+        count_noun(sum(count for _, count in marked), "done job has", "done jobs have"),
+        ", …" if len(names) > 3 else "",
+    )
+    return f"{jobs} metrics that are nan: {', '.join(names[:3])}{more}; e.g. {job_label(marked[0][0].job)}"
 
 
 def _note_damaged(overview: Overview) -> str | None:
@@ -281,7 +283,8 @@ def _note_damaged(overview: Overview) -> str | None:
 
 
 def _note_code_versions(overview: Overview, views: Iterable[JobView]) -> str | None:
-    done = [(view.job, view.job_state) for view in views if view.state == "done"]
+    # One result stands for all of the same code.
+    done = [(view.job, view.job_state) for view, _ in counted(views) if view.state == "done"]
     attempts = [FinishedAttempt(job, state.holding_study, state.event) for job, state in done if state.event]
     return find_code_axis(overview.code, overview.states, attempts).note()
 
@@ -311,7 +314,7 @@ def _note_continued(overview: Overview, views: Iterable[JobView]) -> str | None:
 
 def dead_workers_of(overview: Overview, views: Iterable[JobView]) -> list[DeadWorker]:
     """The dead workers that left some of these jobs, if the jobs still wait."""
-    return find_dead_workers(overview.folder, {view.job.id for view in views if view.state in _IDLE_STATES})
+    return find_dead_workers(overview.folder, {view.job.id for view in others_of(views) if view.state in _IDLE_STATES})
 
 
 def dead_worker_lines(overview: Overview, views: Iterable[JobView]) -> list[str]:
@@ -326,15 +329,21 @@ def _note_throttle(overview: Overview, views: Iterable[JobView]) -> str | None:
     return f"at most {count_noun(limit, 'job')} at a time; to lift it: seedfold throttle {overview.folder.name} off"
 
 
-def _note_idle(overview: Overview, views: Sequence[JobView]) -> str | None:
-    held = kept_back(overview.states, (view.job for view in views))
-    idle = sum(view.state in _IDLE_STATES and view.job.id not in held for view in views if not is_import(view.job))
+def idle_lines(overview: Overview, views: Sequence[JobView]) -> list[str]:
+    """How many jobs wait though no worker is running, and why: they were given up, or nobody has started them."""
+    states, study, others = overview.states, overview.folder.name, others_of(views)
+    held = kept_back(states, (view.job for view in others))
+    idle = [view for view in others if view.state in _IDLE_STATES and view.job.id not in held]
+    idle = [view for view in idle if not is_import(view.job)]
     if not idle or overview.ledger.live_submissions or read_copy_origin(overview.folder) is not None:
-        return None
-    return (
-        f"{count_noun(idle, 'job waits', 'jobs wait')} and no worker is running; to"
-        f" start them: seedfold resume {overview.folder.name}"
-    )
+        return []
+    given_up = given_up_jobs(states, [*idle, *(view for view in others if view.state == "failed")])
+    lines = list(given_up_lines(states, views, given_up))
+    waiting_count = len(idle) - sum(map(len, given_up.values()))
+    if waiting_count:
+        waiting = count_noun(waiting_count, "job waits", "jobs wait")
+        lines.append(f"{waiting} and no worker is running; to start them: {resume_text(study, views)}")
+    return lines
 
 
 def _notes_on_imports(views: Iterable[JobView]) -> Iterator[str]:
@@ -343,15 +352,6 @@ def _notes_on_imports(views: Iterable[JobView]) -> Iterator[str]:
         if is_import(view.job) and view.state != "done":
             reason = view.job_state.reason
             yield f"{job_label(view.job)} is {view.state} ({reason}): run seedfold import with the same files again"
-
-
-def axes_text(axes: Mapping[str, Any]) -> str:
-    """Axis values as people type them: ``seed=3 fold=1``."""
-    return " ".join(f"{key}={_value_text(value)}" for key, value in axes.items())
-
-
-def _value_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def job_label(job: JobDescription) -> str:
@@ -370,5 +370,5 @@ def count_by_axis_value(views: Sequence[JobView], axis: str) -> dict[str, dict[s
     values: dict[str, list[JobState]] = {}
     for view in views:
         if key in view.job.axes:
-            values.setdefault(_value_text(view.job.axes[key]), []).append(view.job_state)
+            values.setdefault(value_text(view.job.axes[key]), []).append(view.job_state)
     return {value: count_states(states) for value, states in values.items()}

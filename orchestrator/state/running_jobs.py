@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
+from seedfold.orchestrator.state.job_views import others_of
 from seedfold.orchestrator.state.overview import JobView, unique_by_id
 from seedfold.results.recording.attempt_file import Attempt
 from seedfold.results.recording.collect import find_monitor
@@ -52,7 +53,7 @@ class RunningJob:
 def find_running(views: Iterable[JobView]) -> list[RunningJob]:
     """Return the running jobs, in the order of the study."""
     now = time.time()
-    return [_look(view, now) for view in unique_by_id(views) if view.state == "running"]
+    return [_look(view, now) for view in others_of(unique_by_id(views)) if view.state == "running"]
 
 
 def _look(view: JobView, now: float) -> RunningJob:
@@ -79,8 +80,12 @@ def _look(view: JobView, now: float) -> RunningJob:
 
 
 def read_rows(attempt: Attempt) -> Mapping[int, Row]:
-    """The metrics by epoch, from our trainers or from the job's own program."""
-    return read_metrics(attempt.records, "epochs").rows or read_metrics(attempt.records).rows
+    """The metrics by epoch, from our trainers or from the job's own program; none if the job has ended meanwhile."""
+    try:
+        return read_metrics(attempt.records, "epochs").rows or read_metrics(attempt.records).rows
+    except FileNotFoundError:
+        # A job removes its records when it publishes its result.
+        return {}
 
 
 def _progress_of_steps(steps: list[int], config: Mapping[str, Any]) -> JobProgress | None:

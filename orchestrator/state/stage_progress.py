@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from seedfold.orchestrator.state.expected_end import seconds_to_end
-from seedfold.orchestrator.state.job_states import ACTIVE_STATES, count_states
-from seedfold.orchestrator.state.overview import JobView
+from seedfold.orchestrator.state.job_states import ACTIVE_STATES
+from seedfold.orchestrator.state.job_views import by_stage, groups_of, others_of
+from seedfold.orchestrator.state.overview import JobView, count_views
 from seedfold.orchestrator.state.running_jobs import RunningJob, find_running
 
 _PAUSE_S = 3600.0
@@ -52,33 +53,33 @@ class StudyProgress:
 
 def find_stage_progress(views: Sequence[JobView], running: Sequence[RunningJob]) -> list[StageProgress]:
     """Return the progress of each stage, in the order of the study."""
-    stages: dict[str, list[JobView]] = {}
-    for view in views:
-        stages.setdefault(view.job.stage, []).append(view)
-    return [_find_one(stage, found, running) for stage, found in stages.items()]
+    return [_find_one(stage, found, running) for stage, found in by_stage(views).items()]
 
 
 def _find_one(stage: str, views: Sequence[JobView], running: Sequence[RunningJob]) -> StageProgress:
     of_stage = [job for job in running if job.job.stage == stage]
     # A stage whose jobs wait for others says nothing of its own end.
     left = seconds_to_end(views, of_stage) if of_stage else None
-    return StageProgress(stage, count_states(view.job_state for view in views), elapsed_seconds(views), left)
+    return StageProgress(stage, count_views(views), elapsed_seconds(views), left)
 
 
 def elapsed_seconds(views: Sequence[JobView]) -> float | None:
     """Return for how many seconds jobs have run, without what was before a pause of an hour; None if none has begun."""
     spans = []
-    for view in views:
+    for view in others_of(views):
         event = view.job_state.event or {}
         if "t" in event:
             ended = time.time() if view.state == "running" else float(event["t"])
-            spans.append((float(event["t"]) - float(event.get("seconds", 0.0)), ended))
+            spans.append((ended, float(event["t"]) - float(event.get("seconds", 0.0))))
+    for group in groups_of(views):
+        spans += ((ended, ended - seconds) for ended, seconds in zip(group.ended, group.seconds, strict=True))
     if not spans:
         return None
-    last = max(ended for _, ended in spans)
-    began = last
-    for start, ended in sorted(spans, key=lambda span: span[1], reverse=True):
-        if ended >= began - _PAUSE_S:
-            began = min(began, start)
-    until = time.time() if any(view.state in ACTIVE_STATES for view in views) else last
+    spans.sort(reverse=True)
+    last = began = spans[0][0]
+    for ended, start in spans:
+        if ended < began - _PAUSE_S:
+            break
+        began = min(began, start)
+    until = time.time() if any(view.state in ACTIVE_STATES for view in others_of(views)) else last
     return until - began

@@ -11,6 +11,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.code.comparison import CodeComparison, CodeKey
 from seedfold.orchestrator.state.job_states import JobState
+from seedfold.orchestrator.state.job_views import JobViews, counted
 from seedfold.orchestrator.state.staleness import CODE, DATA, PARENT
 from seedfold.results.imports.run import IMPORT_RUN
 
@@ -52,14 +53,15 @@ OPTIONS = WaysOn("--rerun stale", "--accept-code")
 
 def count_stale_by_kind(jobs: Iterable[Judged]) -> dict[str, int]:
     """Count the jobs whose ``code``, ``data`` or ``parent`` has changed; a job may count for each."""
-    kinds = [{_kind(change) for change in judged.changes} for judged in _each_once(jobs)]
-    return {kind: sum(kind in found for found in kinds) for kind in (CODE, DATA, PARENT)}
+    kinds = [({_kind(change) for change in judged.changes}, count) for judged, count in _counted(jobs)]
+    return {kind: sum(count for found, count in kinds if kind in found) for kind in (CODE, DATA, PARENT)}
 
 
 def stale_lines(jobs: Iterable[Judged], ways: WaysOn) -> Iterator[str]:
     """Yield lines that say how many done jobs are stale, which files have changed, and what to type."""
-    judged = _each_once(jobs)
-    counts, done = count_stale_by_kind(judged), sum(one.job_state.state == "done" for one in judged)
+    told = _counted(jobs)
+    judged = [one for one, _ in told]
+    counts, done = count_stale_by_kind(jobs), sum(count for one, count in told if one.job_state.state == "done")
     of_done = count_noun(done, "done job")
     if counts[CODE]:
         it = _them(counts[CODE])
@@ -82,8 +84,11 @@ def stale_lines(jobs: Iterable[Judged], ways: WaysOn) -> Iterator[str]:
 
 def package_lines(jobs: Iterable[Judged], comparison: CodeComparison) -> Iterator[str]:
     """Say which versions of installed packages differ between results, or from today. This makes no result stale."""
-    done = [(judged.job_state, judged.job.run) for judged in _each_once(jobs) if judged.job_state.state == "done"]
-    keys = Counter(CodeKey(state.holding_study, state.event["code"], run) for state, run in done if state.event)
+    keys: Counter[CodeKey] = Counter()
+    for one, number in _counted(jobs):
+        state = one.job_state
+        if state.state == "done" and state.event:
+            keys[CodeKey(state.holding_study, state.event["code"], one.job.run)] += number
     versions: dict[str, Counter[str]] = {}
     for key, count in keys.items():
         for name, version in comparison.packages(key).items():
@@ -104,8 +109,11 @@ def _versions(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{version} ({count_noun(count, 'job')})" for version, count in sorted(counts.items()))
 
 
-def _each_once(jobs: Iterable[Judged]) -> list[Judged]:
-    return list({judged.job.id: judged for judged in jobs}.values())
+def _counted(jobs: Iterable[Judged]) -> Sequence[tuple[Judged, int]]:
+    """Each job once, or one of those that are alike, with their number."""
+    if isinstance(jobs, JobViews):
+        return counted(jobs)
+    return [(one, 1) for one in {judged.job.id: judged for judged in jobs}.values()]
 
 
 def _can_run(jobs: Iterable[Judged]) -> bool:

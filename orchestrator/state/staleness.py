@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
@@ -19,8 +19,8 @@ from seedfold.orchestrator.state.job_states import JobState, JobStates
 PARENT, DATA, CODE = "parent", "data", "code"
 
 
-def compare_code(ledger: Ledger, jobs: Sequence[JobDescription], folder: Path | None = None) -> CodeComparison:
-    """Return what compares the code of a study's results with that which its ``jobs`` would run today.
+def compare_code(ledger: Ledger, last_job: JobDescription | None, folder: Path | None = None) -> CodeComparison:
+    """Return what compares the code of a study's results with that which its jobs would run today.
 
     The code of today is that in ``folder``, by default the one of the last launch; in a copy of a study there is none.
     """
@@ -30,7 +30,7 @@ def compare_code(ledger: Ledger, jobs: Sequence[JobDescription], folder: Path | 
     if folder is None:
         return CodeComparison(ledger.study, None)
     # Jobs of one launch have all been launched from the same program.
-    programs = program_folders(jobs[-1:])
+    programs = program_folders([] if last_job is None else [last_job])
     return CodeComparison(ledger.study, CurrentCode(folder, [*programs, *snapshot_roots(ledger)]))
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from seedfold.jobs.errors import SeedfoldError
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.owners import owner_name
-from seedfold.orchestrator.state.job_states import ACTIVE_STATES, count_states
-from seedfold.orchestrator.state.overview import JobView, Overview, unique_by_id
+from seedfold.orchestrator.state.job_states import ACTIVE_STATES
+from seedfold.orchestrator.state.overview import JobView, Overview, count_views, unique_by_id
 
 _BLOCK_BYTES = 512
 """The unit of ``st_blocks``."""
@@ -52,7 +52,7 @@ def list_studies(root: Root) -> Iterator[StudySummary]:
         yield summarise_study(folder, partial(_read_views, root, folder), size_on_disk)
 
 
-def _read_views(root: Root, folder: StudyFolder) -> list[JobView]:
+def _read_views(root: Root, folder: StudyFolder) -> Sequence[JobView]:
     return Overview(root, folder.name, result_check="recent").job_views()
 
 
@@ -63,7 +63,7 @@ def summarise_study(
     jobs, states, problem = None, None, None
     try:
         views = unique_by_id(read_views())
-        jobs, states = len(views), count_states(view.job_state for view in views)
+        jobs, states = len(views), count_views(views)
     except (SeedfoldError, OSError) as error:
         problem = str(error)
     report = folder.report_file

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
+from seedfold.orchestrator.state.common_place import axes_text
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, StateName
-from seedfold.orchestrator.state.overview import JobView, Overview, axes_text, unique_by_id
+from seedfold.orchestrator.state.job_views import others_of
+from seedfold.orchestrator.state.overview import JobView, Overview, unique_by_id
 
 END_LINES = 20
 _END_BYTES = 1 << 15
@@ -36,30 +38,37 @@ class StudyLogs:
     def ends_of_running(self) -> Iterator[PlacedLine]:
         """Yield the last lines of the logs of running jobs."""
         for view in self._first_in("running"):
-            yield from self._placed(view, read_end(_log_file(view))[0])
+            yield from self._placed(view, read_end(log_file(view))[0])
 
     def ends_of_failed(self) -> Iterator[PlacedLine]:
-        """Yield the last lines of the logs of failed jobs; the reason instead where nothing was printed."""
+        """Yield the last lines of the logs of failed jobs; the reason instead where nothing was printed.
+
+        Of logs that end alike, only the first is shown: the others have one line that names its job.
+        """
+        first_with: dict[tuple[bytes, ...], str] = {}
         for view in self._first_in("failed"):
             log = view.failure_json()["log"]
             lines = Path(log).read_bytes().splitlines()[-END_LINES:] if log else []
-            yield from self._placed(view, lines or [view.job_state.reason.encode()])
+            lines = lines or [view.job_state.reason.encode()]
+            first = first_with.setdefault(tuple(lines), view.job.short_id)
+            alike = first != view.job.short_id and len(lines) > 1
+            yield from self._placed(view, [f"ends as the log of {first}".encode()] if alike else lines)
 
     def follow(self) -> Iterator[PlacedLine]:
         """Yield what jobs print, beginning with the last lines of those that run, until no job is active."""
         positions: dict[Path, int] = {}
         views = self._views()
-        ended = {_log_file(view) for view in views if view.state != "running"}
+        ended = {log_file(view) for view in views if view.state != "running"}
         for view in views:
             if view.state == "running":
-                lines, positions[_log_file(view)] = read_end(_log_file(view))
+                lines, positions[log_file(view)] = read_end(log_file(view))
                 yield from self._placed(view, lines)
         while True:
             active = self._is_active(views)
             for view in views:
                 # A job may begin and end between two looks.
-                if _log_file(view) not in ended:
-                    yield from self._placed(view, _read_new(_log_file(view), positions))
+                if log_file(view) not in ended:
+                    yield from self._placed(view, _read_new(log_file(view), positions))
             if not active:
                 return
             time.sleep(_POLL_S)
@@ -68,12 +77,12 @@ class StudyLogs:
 
     def _is_active(self, views: Sequence[JobView]) -> bool:
         is_copy = read_copy_origin(self._overview.folder) is not None
-        return not is_copy and any(view.state in ACTIVE_STATES for view in views)
+        return not is_copy and any(view.state in ACTIVE_STATES for view in others_of(views))
 
     def _first_in(self, state: StateName) -> list[JobView]:
         return [view for view in self._views() if view.state == state][: self._limit]
 
-    def _views(self) -> list[JobView]:
+    def _views(self) -> Sequence[JobView]:
         return unique_by_id(self._overview.job_views())
 
     def _placed(self, view: JobView, lines: Sequence[bytes]) -> Iterator[PlacedLine]:
@@ -91,7 +100,8 @@ def varying_axes(jobs: Iterable[JobDescription]) -> set[str]:
     return {name for name, found in values.items() if len(found) > 1}
 
 
-def _log_file(view: JobView) -> Path:
+def log_file(view: JobView) -> Path:
+    """The log of the latest attempt of a job."""
     return view.job_state.holding_study.log_file(view.job.id, view.job_state.attempt)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.errors import UsageError
+from seedfold.orchestrator.dispatch.pilot import PilotRequest, pilot_request
 from seedfold.orchestrator.ledger.layout import Root, find_root
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.site import read_site_settings
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 
 LAUNCHER = "hydra_plugins.seedfold_sweeper.SeedfoldLauncher"
 _LAUNCHER_PREFIX = "seedfold_"
-_FLAG_KEYS = ("wait", "resume", "replace", "accept_code")
+_FLAG_KEYS = ("wait", "resume", "replace", "accept_code", "pilot_auto")
 _IDENTITY_KEYS = ("volatile", "neutral", "renames")
-OWN_KEYS = ("root", *_FLAG_KEYS, "rerun", *_IDENTITY_KEYS, "failures", "report")
+OWN_KEYS = ("root", *_FLAG_KEYS, "rerun", "pilot", *_IDENTITY_KEYS, "failures", "report")
 """Settings of the launcher that are none of the cluster's."""
 _SEEDFOLD_CONFIG = "seedfold.conf"
 
@@ -97,6 +98,18 @@ class SweepRequest:
         if not isinstance(value, bool):
             raise UsageError(f"hydra.launcher.{key}: {value!r} is neither true nor false")
         return value
+
+    @property
+    def pilot(self) -> PilotRequest | None:
+        """How many jobs of each task run first. Raises UsageError for what is no number of jobs, or used alone."""
+        size = self.launcher_settings["pilot"]
+        if size is not None and type(size) is not int:
+            raise UsageError(f"hydra.launcher.pilot: {size!r} is not a whole number")
+        try:
+            return pilot_request(size, self.get_flag("pilot_auto"))
+        except UsageError as error:
+            text = str(error).replace("--pilot-auto", "hydra.launcher.pilot_auto").replace("--pilot N", "pilot=N")
+            raise UsageError(text.replace("--pilot", "hydra.launcher.pilot")) from None
 
     @property
     def rerun(self) -> str | None:

@@ -20,10 +20,12 @@ from seedfold.orchestrator.dispatch.launch import (
     start_plan,
 )
 from seedfold.orchestrator.dispatch.launch import launch as launch_study
+from seedfold.orchestrator.dispatch.pilot import Pilot, choose_pilot
 from seedfold.orchestrator.dispatch.resume import STOPPED_STATES, record_resumed
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.launch_plan import Plan
 from seedfold.orchestrator.state.stale_lines import WaysOn
 from seedfold.orchestrator.sweeps.request import OWN_KEYS, SweepRequest
@@ -60,7 +62,7 @@ def run_sweep(request: SweepRequest, arguments: Sequence[str]) -> Sequence[JobRe
         plan, launched, code = _launch_and_wait(request, study, arguments)
         if code:
             sys.exit(code)
-        if not request.get_flag("wait"):
+        if not request.get_flag("wait") or (launched.held_count and not request.get_flag("pilot_auto")):
             return []
         return list(read_job_returns(plan.root, launched.study, plan.descriptions, with_config=False))
 
@@ -94,10 +96,25 @@ def start_jobs(request: SweepRequest, plan: Plan, arguments: Sequence[str], *, o
         plan = _plan_with_resumed(plan)
     if request.get_flag("accept_code"):
         plan = accept_and_plan_again(plan)
-    starting = plan.startable_jobs(rerun_condition(request.rerun, plan.descriptions))
-    launched = start_plan(plan, starting, arguments, only_adds=only_adds, ways=_WAYS)
+    pilot = _choose_pilot(request, plan, only_adds)
+    starting = (
+        plan.startable_jobs(rerun_condition(request.rerun, plan.descriptions))
+        if pilot is None
+        else pilot.choose_startable(plan)
+    )
+    launched = start_plan(plan, starting, arguments, only_adds=only_adds, ways=_WAYS, pilot=pilot)
     print_started(launched, launched.study.name)
     return launched
+
+
+def _choose_pilot(request: SweepRequest, plan: Plan, only_adds: bool) -> Pilot | None:
+    if request.pilot is None:
+        return None
+    if only_adds:
+        raise UsageError("hydra.launcher.pilot: this sweeper chooses points by the results of others; leave it out")
+    if request.rerun is not None:
+        raise UsageError("hydra.launcher.pilot: holds jobs that have not begun; leave hydra.launcher.rerun out")
+    return choose_pilot(plan, request.pilot, Selection())
 
 
 def _refuse_login(study: ProgramStudy) -> None:
@@ -154,6 +171,7 @@ def _launch_seedfold_study(request: SweepRequest, arguments: Sequence[str]) -> l
         replace=request.get_flag("replace"),
         rerun=request.rerun,
         accept=request.get_flag("accept_code"),
+        pilot=request.pilot,
     )
     print_started(launched, launched.study.name)
     code = wait_and_print_outcome(root, launched) if request.get_flag("wait") else launched.exit_code

@@ -132,11 +132,10 @@ def _check_splits(runs: Sequence[FinishedJob], splits: Sequence[str]) -> None:
     if not splits:
         return
     known = sorted({each["split"] for run in runs for each in load_result(run.folder).metrics})
+    listed = ", ".join(known) or "none"
     for split in splits:
         if split not in known:
-            raise UsageError(
-                f"--split {split}: no run has this split{did_you_mean(split, known)}; splits: {', '.join(known)}"
-            )
+            raise UsageError(f"--split {split}: no run has this split{did_you_mean(split, known)}; splits: {listed}")
 
 
 def _unpaired_notes(comparisons: Sequence[Comparison]) -> list[str]:

@@ -15,21 +15,23 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.dispatch.cancel import cancel
+from seedfold.orchestrator.dispatch.hold import hold, release
 from seedfold.orchestrator.dispatch.launch import launch, make_plan
+from seedfold.orchestrator.dispatch.pilot import pilot_request
 from seedfold.orchestrator.dispatch.rerun import rerun
 from seedfold.orchestrator.dispatch.resume import resume
 from seedfold.orchestrator.dispatch.submit import LaunchResult
+from seedfold.orchestrator.dispatch.throttle import throttle
 from seedfold.orchestrator.dispatch.wait import JobWatcher, stop_workers
 from seedfold.orchestrator.ledger.layout import Root, find_root
 from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.common_place import axes_text
 from seedfold.orchestrator.state.finished_jobs import find_by_code
 from seedfold.orchestrator.state.job_details import JobDetails
-from seedfold.orchestrator.state.job_logs import AttemptLog, read_log
 from seedfold.orchestrator.state.job_lookup import find_job
-from seedfold.orchestrator.state.overview import Overview, axes_text
+from seedfold.orchestrator.state.overview import Overview
+from seedfold.orchestrator.views.job import Job
 from seedfold.orchestrator.views.tables import TableRequest, make_result_table
-from seedfold.orchestrator.views.weights import export_weights, find_checkpoint, load_model
-from seedfold.results.store.published import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -225,12 +227,16 @@ class Study:
         rerun: str | None = None,
         accept_code: bool = False,
         many: bool = False,
+        pilot: int | None = None,
+        pilot_auto: bool = False,
     ) -> pd.DataFrame:
         """Start the jobs that have to run, wait for them unless ``wait`` is false, and return the status.
 
         ``rerun`` runs done jobs again: ``"stale"``, or a condition on their axes. ``accept_code`` records that today's
-        code computes the same as that of done jobs. ``many`` accepts more than a million points. If the wait is
-        interrupted, running jobs write a checkpoint and stop.
+        code computes the same as that of done jobs. ``many`` accepts more than a million points. With
+        ``pilot`` so many jobs of each stage and task run first, and the others are held until you call `release`; with
+        ``pilot_auto`` they are released when the pilot jobs are done. If the wait is interrupted, running jobs write a
+        checkpoint and stop. Raises UsageError for ``pilot_auto`` alone.
         """
         launched = launch(
             self.root,
@@ -241,6 +247,7 @@ class Study:
             rerun=rerun,
             accept=accept_code,
             many=many,
+            pilot=pilot_request(pilot, pilot_auto),
         )
         return self._wait_and_get_status(launched, wait)
 
@@ -251,12 +258,22 @@ class Study:
         kinds: Sequence[str] = (),
         wait: bool = True,
         accept_code: bool = False,
+        keep_cancelled: bool = False,
     ) -> pd.DataFrame:
-        """Start the jobs that are neither done nor queued nor running, also failed ones; otherwise as `launch`."""
-        selection = _parse_selection(where)
-        return self._wait_and_get_status(
-            resume(self.root, self.name, overrides, selection=selection, kinds=kinds, accept=accept_code), wait
+        """Start the jobs that are neither done nor queued nor running, also failed ones; otherwise as `launch`.
+
+        With ``keep_cancelled``, cancelled jobs stay cancelled.
+        """
+        launched = resume(
+            self.root,
+            self.name,
+            overrides,
+            selection=_parse_selection(where),
+            kinds=kinds,
+            keep_cancelled=keep_cancelled,
+            accept=accept_code,
         )
+        return self._wait_and_get_status(launched, wait)
 
     def rerun(self, *overrides: str, where: Where = None, stale: bool = False, wait: bool = True) -> pd.DataFrame:
         """Run the done jobs of a selection again, or only those that are ``stale``; otherwise as `launch`."""
@@ -270,6 +287,28 @@ class Study:
         note = cancel(self.root, self.name, selection=_parse_selection(where)).note(self.name)
         if note:
             warnings.warn(note, stacklevel=2)
+        return self.status()
+
+    def hold(self, where: Where = None) -> pd.DataFrame:
+        """Hold the jobs that have not begun: nothing begins them until `release`. Return the status."""
+        hold(self.root, self.name, _parse_selection(where))
+        return self.status()
+
+    def release(self, where: Where = None, *, wait: bool = False) -> pd.DataFrame:
+        """Let held jobs go on, those of a pilot as well, and return the status; ``wait`` waits for them first."""
+        self._add_folder()
+        _, launched = release(self.root, self.name, _parse_selection(where))
+        return self._wait_and_get_status(launched, wait)
+
+    def throttle(self, limit: int | None) -> pd.DataFrame:
+        """Let at most ``limit`` jobs run at a time, any number for None, and return the status.
+
+        Raises UsageError for a limit below 1.
+        """
+        if limit is not None and limit < 1:
+            raise UsageError(f"throttle({limit}): must be at least 1, or None for any number")
+        for problem in throttle(self.root, self.name, limit):
+            warnings.warn(problem, stacklevel=2)
         return self.status()
 
     def _wait_and_get_status(self, launched: LaunchResult, wait: bool) -> pd.DataFrame:
@@ -286,11 +325,15 @@ class Study:
 
     def _add_experiment(self, overrides: Sequence[str]) -> list[str]:
         """The overrides for the composer. Unless they name an experiment, it is the one with this study's name."""
+        self._add_folder()
+        names_experiment = any(override.split("=")[0] in {"experiment", "+experiment"} for override in overrides)
+        return [*([] if names_experiment else [f"experiment={self.name}"]), *overrides]
+
+    def _add_folder(self) -> None:
+        """Let jobs import modules of the folder in which the notebook runs, as commands do."""
         folder = str(Path.cwd())
         if folder not in sys.path:
             sys.path.insert(0, folder)
-        names_experiment = any(override.split("=")[0] in {"experiment", "+experiment"} for override in overrides)
-        return [*([] if names_experiment else [f"experiment={self.name}"]), *overrides]
 
     def _read_overview(self) -> Overview:
         return Overview(self.root, self.name, with_removed=self.with_removed)
@@ -303,72 +346,6 @@ class Study:
         for note in finished.notes(self.name):
             warnings.warn(note, stacklevel=3)
         return TableRequest.of_study(overview, finished, where=where or "", **options)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One job of a study, with its state when it was looked up."""
-
-    root: Root
-    details: JobDetails
-
-    @property
-    def id(self) -> str:
-        """The full id."""
-        return self.details.job.id
-
-    @property
-    def axes(self) -> dict[str, Any]:
-        """Axis values by configuration key."""
-        return dict(self.details.job.axes)
-
-    @property
-    def state(self) -> str:
-        """The job's state."""
-        return self.details.view.state
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The resolved configuration, as plain data."""
-        return self.details.config()
-
-    @property
-    def attempts(self) -> list[dict[str, Any]]:
-        """The attempts so far: when and where they ran, and how they ended."""
-        return list(self.details.attempts())
-
-    @property
-    def log(self) -> str:
-        """The log of the latest attempt. Raises UsageError if there was none."""
-        log = AttemptLog.find(self.root, self.details.found_job, None, allow_pending=False)
-        return b"".join(read_log(log)).decode(errors="replace")
-
-    @property
-    def result(self) -> Result | None:
-        """The record of the published result: files, metrics, provenance; None if there is no result."""
-        return self.details.latest_result()
-
-    def checkpoint(self, role: str | None = None) -> Path:
-        """The checkpoint ``best`` or ``last``, or ``best/HEAD`` of one head.
-
-        By default it is best, or last if there is no best. Raises UsageError if it is not there.
-        """
-        return find_checkpoint(self.details, role)[1]
-
-    def model(self, role: str | None = None) -> Any:
-        """The model of the configuration, with the weights of a checkpoint, on the CPU and in eval mode.
-
-        It imports torch, and the class of the model. Raises UsageError if there are no such weights, or they do not
-        fit.
-        """
-        return load_model(self.details, role)
-
-    def export(self, file: str | Path, role: str | None = None) -> list[Path]:
-        """Write the weights with their configuration to a new file, as `seedfold export` does, and return the files.
-
-        Raises UsageError if the job is not done, there are no such weights, or something has the name of the file.
-        """
-        return [path for written in export_weights(self.details, Path(file), role) for path in written.files]
 
 
 def _parse_selection(where: Where) -> Selection:

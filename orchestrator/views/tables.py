@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from seedfold.jobs.conditions import split_conditions
+from seedfold.jobs.conditions import Where, find_axis, split_conditions
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
 from seedfold.orchestrator.state.finished_jobs import FinishedJobs, reasons_without_result
@@ -72,6 +72,8 @@ def make_result_table(name: str, request: TableRequest, summarized: bool = False
         raise UsageError(
             f"--min-accuracy, --rank-by, --member: the table {name} ranks nothing; use these options with the table top"
         )
+    if request.splits and name == "runs":
+        raise UsageError("--split: the table runs has the metrics of all splits side by side; leave --split out")
     if request.over and name in {"runs", "predictions", "top"}:
         raise UsageError(
             f"--over: the table {name} averages nothing; use --over with the tables metrics, oof and ensemble"
@@ -89,7 +91,8 @@ def make_result_table(name: str, request: TableRequest, summarized: bool = False
         "ensemble": _ensemble_table,
         "top": _top_table,
     }
-    _check_splits(request)
+    _check_splits(name, request)
+    _check_values(request)
     try:
         return functions[name](_select_code(request), summarized)
     except UsageError as error:
@@ -108,18 +111,38 @@ def _select_code(request: TableRequest) -> TableRequest:
     return replace(request, runs=select_runs(request.runs, on_code)[0], planned_by_code=by_code, where=others)
 
 
-def _check_splits(request: TableRequest) -> None:
+def _check_splits(name: str, request: TableRequest) -> None:
     if not request.splits:
         return
-    from seedfold.results.store.predictions import find_predictions
-
-    known_splits = sorted({split for run in request.runs for split in find_predictions(run.folder)})
+    known_splits = sorted(_splits_of_metrics(request) if name == "metrics" else _splits(request))
     for split in request.splits:
         if split not in known_splits:
             raise UsageError(
                 f"--split {split}: no run has this split{did_you_mean(split, known_splits)};"
-                f" splits: {', '.join(known_splits)}"
+                f" splits: {', '.join(known_splits) or 'none'}"
             )
+
+
+def _check_values(request: TableRequest) -> None:
+    """Raise UsageError for a condition on an axis that no job of the study meets, done or not."""
+    planned = request.planned or ()
+    axes = axis_names(planned)
+    terms = Where.parse(request.where).terms if request.where else ()
+    Where(tuple(term for term in terms if find_axis(term.key, axes) is not None)).check_values(planned)
+
+
+def _splits(request: TableRequest) -> set[str]:
+    """The splits that have predictions."""
+    from seedfold.results.store.predictions import find_predictions
+
+    return {split for run in request.runs for split in find_predictions(run.folder)}
+
+
+def _splits_of_metrics(request: TableRequest) -> set[str]:
+    """The splits that have metrics; a program may log some of a split that it makes no predictions for."""
+    from seedfold.results.store.published import load_result
+
+    return {metric["split"] for run in request.runs for metric in load_result(run.folder).metrics}
 
 
 def _runs_table(request: TableRequest, summarized: bool) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from seedfold.jobs.description import JobDescription
+from seedfold.jobs.work import MICRO_BATCH_HALVINGS
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.settings.failures import NanPolicy
@@ -38,13 +39,19 @@ class AttemptRequests:
                 parent: (job_state.holding_study.name, job_state.attempt) for parent, job_state in parents.items()
             },
             stages={parent: self.states.stage_of(parent) for parent in parents},
-            environment=slot.environment_variables(),
+            environment=slot.environment_variables() | self._memory_variables(job),
             fit_needed=fit_needed,
             task=(self.environment.index, self.environment.restart),
             nan=self.nan,
             launch_folder=self.submission.code_folder,
             done_before=self._last_done(job.id),
         )
+
+    def _memory_variables(self, job: JobDescription) -> dict[str, str]:
+        """How often the job halves its micro-batch: its configuration, and so its id, stay what they are."""
+        failures = self.states.ledger.record_of(job.id).failures()
+        halvings = self.states.policies.micro_batch_halvings(failures)
+        return {MICRO_BATCH_HALVINGS: str(halvings)} if halvings else {}
 
     def _last_done(self, job_id: str) -> int:
         """The latest attempt of which it is known that it published a result, whether that is still there or not."""

@@ -40,8 +40,8 @@ class JobGroups:
         """Return why jobs like this one cannot be started together; None if they can."""
         if job.run != FIT_PREDICT_RUN:
             return f"fuse is for {FIT_PREDICT_RUN}, not {job.run}"
-        if job.resources.gpus > 1:
-            return "it asks for several GPUs"
+        if job.resources.gpus:
+            return "it asks for a GPU"
         return "the study is throttled" if self._limit.is_set else None
 
     def mates_of(

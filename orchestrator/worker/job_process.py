@@ -22,10 +22,9 @@ from typing import Any
 
 from seedfold.jobs.command import COMMAND_RUN
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.errors import UsageError
 from seedfold.jobs.fusing import FUSED_FILE
 from seedfold.jobs.late_references import has_late_reference, resolve_late_references
-from seedfold.jobs.secret_values import traceback_text, without_secrets
+from seedfold.jobs.secret_values import traceback_text
 from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunBlocked, RunInterrupted, Work, only_parent
 from seedfold.orchestrator.code.code_records import record_code
 from seedfold.orchestrator.code.command_files import command_code
@@ -38,6 +37,7 @@ from seedfold.orchestrator.ledger.output_files import copy_outputs, count_by_sta
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.settings.failures import failure_from_exception
+from seedfold.orchestrator.worker.failure_text import failure_text
 from seedfold.orchestrator.worker.fit_folders import clear_for_rerun, find_training_code, note_training
 from seedfold.orchestrator.worker.job_attempt import JobAttempt, StopFlag
 from seedfold.orchestrator.worker.job_log import redirect_output
@@ -95,7 +95,8 @@ def _import_module(name: str) -> ModuleType:
 def _discard_old_staging(attempt: JobAttempt) -> None:
     """Remove what ended attempts have left. One that is only silent would miss its folder when it comes back."""
     folder = attempt.study.job_folder(attempt.job.id)
-    for staging in try_again(lambda: list(folder.glob("staging.*")), folder):
+    names = try_again(lambda: os.listdir(folder), folder)  # noqa: PTH208
+    for staging in (folder / name for name in names if name.startswith("staging.")):
         if staging == attempt.staging_folder or not may_be_written(staging):
             shutil.rmtree(staging, ignore_errors=True)
     make_folder(attempt.staging_folder)
@@ -250,7 +251,7 @@ def _publish_result(attempt: JobAttempt, record: dict[str, Any]) -> Path:
         )
     outputs = attempt.staging_folder / OUTPUTS
     if outputs.exists():
-        counts = count_by_stage(Plans(attempt.study).current_jobs.values())
+        counts = count_by_stage(Plans(attempt.study, keeps=False).current_jobs.values())
         copy_outputs(outputs, output_folder(attempt.study, attempt.job, counts[attempt.job.stage]))
     final = attempt.study.result_folder(attempt.job.id, number)
     make_folder(final.parent)
@@ -345,9 +346,8 @@ def _claim(attempt: JobAttempt) -> str | None:
 def _report_failure(error: BaseException, job_id: str, attempt: int, report_pipe: int) -> int:
     failure = failure_from_exception(error)
     send_message(report_pipe, "failed", job=job_id, n=attempt, **failure.to_dict())
-    first = f"{type(error).__name__}: {error}\n" if isinstance(error, UsageError | ConfigFailure) else ""
     # Only now, because the log may be on a disk that is full.
-    say(without_secrets(first, os.environ) + traceback_text(error, os.environ), is_error=True)
+    say(failure_text(error), is_error=True)
     return 1
 
 

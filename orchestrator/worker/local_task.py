@@ -1,4 +1,4 @@
-"""A worker on this machine, as submitit starts it."""
+"""A worker on this machine, as `seedfold.orchestrator.schedulers.local` starts it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from seedfold.orchestrator.worker.environment import WorkerEnvironment
 
 
 def work(folder: str, visible_gpus: str | None) -> None:
-    """Run the submission in ``folder``, ``<root>/<study>/submissions/TOKEN``: the function that is passed to submitit.
+    """Run the submission in ``folder``, ``<root>/<study>/submissions/TOKEN``.
 
-    ``visible_gpus`` is CUDA_VISIBLE_DEVICES of the launching shell, because submitit overwrites the variable.
+    ``visible_gpus`` is CUDA_VISIBLE_DEVICES of the launching shell: a launcher of an earlier version overwrites it.
     """
-    # The module that submitit imports on both sides imports little.
     from seedfold.orchestrator.worker.task import run_task
 
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)

@@ -24,6 +24,7 @@ from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.notices import MOST_TRIES, Notice
 from seedfold.orchestrator.settings.notify import Notify, Outcome, is_webhook, public_name
 from seedfold.orchestrator.settings.site import read_site_settings
+from seedfold.orchestrator.state.given_up import is_given_up
 from seedfold.orchestrator.state.job_states import JobState, JobStates, count_states
 
 _NEWS_S = 24 * 3600.0
@@ -93,21 +94,11 @@ def _has_ended(states: JobStates, job: str, job_state: JobState) -> bool:
     if job_state.state == "failed":
         failures = states.ledger.record_of(job).failures()
         return not failures or states.policies.retries_are_exhausted(failures)
-    return job_state.state in _ENDED or (job_state.state == "waiting" and _is_given_up(states, job))
-
-
-def _is_given_up(states: JobStates, job: str) -> bool:
-    """Whether the worker of a job has ended without it, because too many jobs of its stage failed alike."""
-    submission = states.ledger.last_submission_of.get(job)
-    if submission is None or job in states.ledger.open_submission_of:
-        return False
-    index = 0 if submission.array is None else submission.jobs.index(job) // submission.array.per_task
-    return submission.tasks.record_of(index).is_over and bool(submission.tasks.end_details(index).get("closed"))
+    return job_state.state in _ENDED or (job_state.state == "waiting" and is_given_up(states, job))
 
 
 def _is_news(states: JobStates) -> bool:
-    latest = max((event["t"] for _, event in states.ledger.latest_events()), default=0.0)
-    return time.time() - latest < _NEWS_S
+    return time.time() - states.ledger.latest_time() < _NEWS_S
 
 
 def _message(study: StudyFolder, outcome: Outcome, found: Mapping[str, JobState]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ def run_task(submission: Submission, environment: WorkerEnvironment) -> None:
     if not _record_start(submission, environment):
         say("this task has a worker already, or has ended")
         return
+    say(f"submission {submission.token}: process {os.getpid()} on {environment.node} is its worker")
     sys.path[:0] = submission.import_path()
     os.environ["PYTHONPATH"] = submission.python_path()
     study = StudyFolder(submission.folder.parents[1])

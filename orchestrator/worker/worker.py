@@ -28,7 +28,7 @@ from seedfold.orchestrator.worker.environment import Interruption, WorkerEnviron
 from seedfold.orchestrator.worker.heartbeat import TAKEN, Heartbeat
 from seedfold.orchestrator.worker.job_groups import JobGroups
 from seedfold.orchestrator.worker.job_queue import JobQueue, SlotSize, slot_size
-from seedfold.orchestrator.worker.log_lines import say
+from seedfold.orchestrator.worker.log_lines import remove_empty_log, say
 from seedfold.orchestrator.worker.messages import AttemptRequest, GroupRequest, Message
 from seedfold.orchestrator.worker.notification import notify_of_end
 from seedfold.orchestrator.worker.oom_counters import count_oom_kills
@@ -62,7 +62,7 @@ class Worker:
         settings = submission.settings
         self.root, self.study, self.submission, self.environment = root, study, submission, environment
         self.policies = RetryPolicies.parse(settings["failures"])
-        self.states = JobStates(root, Ledger(study), self.policies)
+        self.states = JobStates(root, Ledger(study, keeps=False), self.policies)
         cluster = ClusterSettings.parse(settings["cluster"])
         self.machine = environment.machine(cluster, study.path)
         self.limit = StudyLimit(self.states, submission, self.machine)
@@ -311,6 +311,7 @@ class Worker:
             self._record_failed(running, Failure("node", f"its result was published, but {damage}", "damaged"), peak)
         else:
             self.repeated_failures.forget(running.job.stage)
+            remove_empty_log(self.study.log_file(running.job.id, running.attempt))
 
     def _record_blocked(self, running: RunningAttempt) -> None:
         """Record that a job is blocked, and the results of its parents on which that depends."""

@@ -110,6 +110,12 @@ def compare_values(
     return adjust(_only(found, metrics))
 
 
+def compare_metric(comparison: Comparison, split: str, head: str, metric: str) -> PairedMetric:
+    """Compare the pairs of one comparison in one metric. There is but one test: its p value is not adjusted."""
+    values = {run.id: _metrics(run) for pair in comparison.pairs for run in pair.runs}
+    return _paired(comparison, (split, head, metric), values)
+
+
 def _only(rows: Sequence[PairedMetric], metrics: Sequence[str]) -> list[PairedMetric]:
     known = list(dict.fromkeys(row.metric for row in rows))
     for name in metrics:

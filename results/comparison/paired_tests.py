@@ -63,7 +63,7 @@ def corrected_t_p(differences: Array, test_to_train: float) -> float | None:
     "Evaluating the Replicability of Significance Tests for Comparing Learning Algorithms", PAKDD 2004. A ratio of 0
     gives the ordinary paired t-test. If all differences are zero, p is 1.
     """
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     values = np.asarray(differences, dtype=np.float64)
     if values.size < 2:
@@ -72,7 +72,7 @@ def corrected_t_p(differences: Array, test_to_train: float) -> float | None:
     if variance == 0:
         return 1.0 if mean == 0 else 0.0
     statistic = mean / ((1 / values.size + test_to_train) * variance) ** 0.5
-    return float(2 * t.sf(abs(statistic), values.size - 1))
+    return float(2 * stdtr(values.size - 1, -abs(statistic)))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from seedfold.jobs.work import DataFailure
+from seedfold.results.store.arrow_arrays import number_array, read_known, read_numbers, text_array
 from seedfold.results.store.integrity import require_logits, require_targets
 from seedfold.results.store.passing_errors import try_again
 from seedfold.results.store.predictions import file_name
@@ -48,9 +49,9 @@ def to_batch(split: str, head: str, sample_ids: Sequence[str], targets: Array | 
     truth = require_targets(split, targets, sample_ids)
     return pa.record_batch(
         {
-            "sample_id": pa.array(sample_ids, type=pa.string()),
-            "target": pa.array(truth.values, mask=~truth.known),
-            **{f"logit_{number}": pa.array(values[:, number]) for number in range(values.shape[1])},
+            "sample_id": text_array(sample_ids),
+            "target": number_array(truth.values, truth.known),
+            **{f"logit_{number}": number_array(values[:, number]) for number in range(values.shape[1])},
         }
     )
 
@@ -160,14 +161,13 @@ def _join(tables: Sequence[Any]) -> HeadRows:
     table = pa.concat_tables(tables)
     ids = table.column("sample_id").to_pylist()
     rows = sorted({name: row for row, name in enumerate(ids)}.values())
-    target = table.column("target").combine_chunks()
-    fill = 0.0 if pa.types.is_floating(target.type) else 0
+    target = table.column("target")
     widths = [name for name in table.column_names if name.startswith("logit_")]
-    logits = np.stack([table.column(name).to_numpy() for name in widths], axis=1)
+    logits = np.stack([read_numbers(table.column(name)) for name in widths], axis=1)
     return HeadRows(
         ids=[ids[row] for row in rows],
-        targets=target.fill_null(fill).to_numpy()[rows],
-        known=target.is_valid().to_numpy(zero_copy_only=False)[rows],
+        targets=read_numbers(target)[rows],
+        known=read_known(target)[rows],
         logits=logits[rows],
     )
 

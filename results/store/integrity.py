@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.ma  # where it is first used otherwise, which is in each job
 import numpy.typing as npt
 
 from seedfold.jobs.work import DataFailure, NonFiniteFailure
@@ -30,8 +31,10 @@ def _list_some(ids: Collection[str]) -> str:
 
 def check_ids(split: str, sample_ids: Sequence[str], expected: Collection[str]) -> None:
     """Raise DataFailure for repeated, missing or unexpected ids, with their number and the first three of them."""
-    ids_given, wanted = set(sample_ids), set(expected)
-    problems = []
+    ids_given = set(sample_ids)
+    if len(ids_given) == len(sample_ids) and _are_same_list(sample_ids, expected):
+        return
+    wanted, problems = set(expected), []
     if len(ids_given) != len(sample_ids):
         problems.append(("repeated", [each for each, count in Counter(sample_ids).items() if count > 1]))
     if ids_given != wanted:
@@ -40,6 +43,11 @@ def check_ids(split: str, sample_ids: Sequence[str], expected: Collection[str]) 
     if problems:
         listed = "; ".join(f"{what} sample ids: {_list_some(ids)}" for what, ids in problems if ids)
         raise DataFailure(f"predictions of split {split!r}: {listed}")
+
+
+def _are_same_list(left: Collection[str], right: Collection[str]) -> bool:
+    """Whether two lists have the same ids in the same order, as most have: this needs no sets."""
+    return left is right or (type(left) is type(right) and isinstance(left, list | tuple) and left == right)
 
 
 def require_logits(split: str, head: str, values: npt.NDArray[Any], sample_ids: Sequence[str]) -> Floats:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
 from typing import Any, TypedDict
@@ -82,8 +83,9 @@ class Result:
         return self.ended - self.started
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {**asdict(self), "metrics": list(self.metrics)}
+        """Return the JSON form, which shares its parts with the result."""
+        own = {name: getattr(self, name) for name in Result.__dataclass_fields__}
+        return {**own, "metrics": list(self.metrics)}
 
 
 _RECORD_FIELDS = tuple(name for name in Result.__dataclass_fields__ if name not in {"files", "metrics", "resolved"})
@@ -114,7 +116,7 @@ def publish(staging: Path, target: Path, record: Mapping[str, Any]) -> Result:
     result = Result(**fields, files=files, metrics=metrics, resolved={**record.get("resolved", {}), **resolved})
     text = json.dumps(result.to_dict(), ensure_ascii=False)
     try_again(lambda: _write_and_sync(staging / RESULT_FILE, text), staging)
-    for folder in try_again(lambda: [path for path in staging.rglob("*") if path.is_dir()], staging):
+    for folder in try_again(lambda: [Path(found) for found, _, _ in os.walk(staging, onerror=_raise)][1:], staging):
         fsync_path(folder)
     fsync_path(staging)
     _move_into_place(staging, target)
@@ -128,14 +130,20 @@ def _refuse_existing(target: Path) -> None:
 
 def _list_files(staging: Path) -> list[str]:
     names = []
-    for path in sorted(staging.rglob("*")):
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise DataFailure(
-                f"{path.relative_to(staging)}: is not a regular file; copy what it points to into the folder"
-            )
-        if path.is_file() and path != staging / RESULT_FILE:
-            names.append(path.relative_to(staging).as_posix())
-    return names
+    for folder, folders, files in os.walk(staging, onerror=_raise):
+        inside = os.path.relpath(folder, staging)
+        for name in (*folders, *files):
+            relative = name if inside == os.curdir else f"{inside}/{name}"
+            kind = stat.S_IFMT(os.lstat(f"{folder}/{name}").st_mode)
+            if kind not in (stat.S_IFREG, stat.S_IFDIR):
+                raise DataFailure(f"{relative}: is not a regular file; copy what it points to into the folder")
+            if kind == stat.S_IFREG and relative != RESULT_FILE:
+                names.append(relative)
+    return sorted(names, key=lambda name: name.split("/"))
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _write_and_sync(path: Path, text: str) -> None:

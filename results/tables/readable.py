@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.results.evaluation.axes import last_component
-from seedfold.results.tables.best_values import find_best
+from seedfold.results.tables.best_values import find_best, lower_is_better
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +52,20 @@ class ReadableTable:
         """Return the first rows; None for all."""
         return self if rows is None else replace(self, frame=self.frame.head(rows))
 
+    def sort(self, name: str) -> ReadableTable:
+        """Return the rows sorted by a column, the best of a metric first; empty cells come last.
+
+        If the name of a metric does not tell what is better, its largest value comes first. Raises UsageError for an
+        unknown column.
+        """
+        if name not in self.columns:
+            near, known = did_you_mean(name, self.columns), ", ".join(self.columns)
+            raise UsageError(f"--sort {name}: the table has no such column{near}; columns: {known}")
+        lower = name not in self.measured or bool(lower_is_better(name.split(".")[-1]))
+        keys = [_sort_key(cell, lower) for cell in self.frame[name]]
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+        return replace(self, frame=self.frame.iloc[order].reset_index(drop=True))
+
     def keep(self, columns: Sequence[str]) -> ReadableTable:
         """Return the table with these columns only."""
         return ReadableTable(self.frame[list(columns)], tuple(name for name in self.measured if name in columns))
@@ -84,6 +99,16 @@ class ReadableTable:
 
     def _metrics_by_importance(self) -> list[str]:
         return sorted(self.measured, key=lambda name: _importance(name.split(".")[-1]))
+
+
+def _sort_key(cell: Any, lower: bool) -> tuple[int, float, str]:
+    """Numbers before texts, empty cells last; ``lower`` has small numbers first."""
+    value = cell.value if isinstance(cell, Measured) else _defined(cell)
+    if value is None:
+        return 2, 0.0, ""
+    if isinstance(value, int | float):
+        return 0, float(value) if lower else -float(value), ""
+    return 1, 0.0, str(value)
 
 
 def _importance(metric: str) -> int:

@@ -45,7 +45,14 @@ def test_status_says_why_jobs_wait_and_logs_follow(on: LsfProject) -> None:
     on.toy.hold_jobs()
     on.launch("cluster.throttle=1", "seed=1")
     begun(on, 1)
-    assert "waits because of cluster.throttle" in on.toy.output_of("status", "light")
+    shown = on.toy.output_of("status", "light")
+    assert "waits because of cluster.throttle" in shown
+    assert "starts in" not in shown, "this LSF does not simulate it"
+    on.lsf.configure(starts_in=7300)
+    assert (
+        "waits because of cluster.throttle or seedfold throttle; the first starts in about 2 h ("
+        in on.toy.output_of("status", "light")
+    )
     on.toy.release_jobs()
     assert on.toy.output_of("logs", "-f", "seed=1", "fold=0").startswith("seed 1, attempt 1")
     on.wait(done=3)

@@ -15,7 +15,7 @@ from pathlib import Path
 from faults.hosts import Command, Host
 from faults.processes import Process, find_processes, kill_all
 from faults.schedule import FILES, Schedule, Step
-from faults.schedulers import COMMANDS, Scheduler
+from faults.schedulers import Scheduler
 from faults.study import JOBS, STUDY, Project, write_project
 from faults.weather import Weather
 
@@ -77,13 +77,15 @@ class Execution:
             for number, plan in enumerate(schedule.hosts)
         ]
         self.scheduler: Scheduler | None = None
-        if schedule.kind in COMMANDS:
-            self.scheduler = Scheduler(schedule.kind, folder / "scheduler", schedule.dialect)
+        if schedule.scheduler is not None:
+            seed = schedule.seed if schedule.has_own_cluster else None
+            self.scheduler = Scheduler(schedule.scheduler, folder / "scheduler", schedule.dialect, seed)
         self.running: list[Command] = []
         self.looking: dict[int, frozenset[int]] = {}
         self.due: list[tuple[float, Callable[[], None]]] = []
         self.beats: dict[str, float] = {}
         self.note_count = 0
+        self.must_launch = False
 
     def run(self) -> Findings:
         """Carry out the schedule, and end every process of it."""
@@ -232,6 +234,14 @@ class Execution:
         self.findings.killed.append(f"crash of {step.what}")
         self.due.append((time.monotonic() + step.amount, lambda: scheduler.bring_node_back(step.what)))
 
+    def _do_daemon(self, step: Step) -> None:
+        """A daemon of the scheduler is killed, and started again."""
+        scheduler = self.scheduler
+        assert scheduler is not None
+        scheduler.kill_daemon(step.what)
+        self.findings.killed.append(f"SIGKILL {step.what}")
+        self.due.append((time.monotonic() + step.amount, lambda: scheduler.start_daemon(step.what)))
+
     def _do_crash(self, step: Step) -> None:
         """The host loses its power."""
         host = self.hosts[step.host]
@@ -274,7 +284,8 @@ class Execution:
                 break
             if not states.get("running") and not states.get("submitted"):
                 rounds += 1
-                what = "resume" if self.project.study_folder.joinpath("plans").is_dir() and states else "launch"
+                what = "resume" if states and not self.must_launch else "launch"
+                self.must_launch = False
                 self._finish(self._start(self.hosts[rounds % len(self.hosts)], *self._arguments(what)))
             self._sleep_while_at_work(_STATUS_S)
         else:
@@ -300,9 +311,18 @@ class Execution:
         """The counts of states as the command says; empty if it could not say."""
         command = self._finish(self._start(host, *self._arguments("status")))
         if command.code:
+            self._move_out(command.complained())
             return {}
         states: dict[str, int] = json.loads(command.printed())["states"]
         return states
+
+    def _move_out(self, complaint: str) -> None:
+        """Do what a command has asked for: move a damaged file out of its folder."""
+        if "move it out of the folder" in complaint:
+            for file in self.project.study_folder.glob("plans/*.jsonl"):
+                if file.name in complaint:
+                    file.rename(self.project.folder / file.name)
+                    self.must_launch = True
 
     def _wait_for_the_last(self) -> None:
         """Workers end a moment after their last job; what is left after a while are orphans."""

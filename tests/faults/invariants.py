@@ -209,9 +209,16 @@ class Check:
 
 
 def _is_allowed(code: int, complaint: str) -> bool:
-    """Whether a command may end so: 2 only because another one has not launched the study yet."""
-    is_too_early = f"no study '{STUDY}'" in complaint or f"study '{STUDY}' has no jobs yet" in complaint
-    return code in {1, 3} or (code == 2 and is_too_early)
+    """Whether a command may end so: 2 only for a study, or a SLURM, that somebody else has not started yet.
+
+    A slurmctld that was just started does not know its nodes, and refuses what needs one.
+    """
+    too_early = (
+        f"no study '{STUDY}'",
+        f"study '{STUDY}' has no jobs yet",
+        "Requested node configuration is not available",
+    )
+    return code in {1, 3} or (code == 2 and any(text in complaint for text in too_early))
 
 
 def _read_one(study: StudyFolder, job: str, number: int) -> dict[str, Any]:
@@ -224,12 +231,15 @@ def _read_one(study: StudyFolder, job: str, number: int) -> dict[str, Any]:
     return {job: (metrics, [pq.read_table(file).to_pylist() for file in sorted(folder.glob("predictions.*"))])}
 
 
+_TOO_EARLY = (
+    f"no study '{STUDY}'", f"study '{STUDY}' has no jobs yet", "Requested node configuration is not available",
+)  # fmt: skip
 ALLOWED_FAILURES: dict[str, set[str]] = {"full": {"disk"}, "errors": {"disk"}}
 """Kinds of failures that a schedule may lead to, beside ``node`` and ``preempted``."""
 ALLOWED_FILES = (
     r"(keepers|submissions)/.*",
     # What was being written when its writer was killed. `gc` removes it, or the program that wrote it.
-    r"(claims|code|plans|submissions)/.*\.[^/]*\.#",
+    r"((claims|code|plans|submissions)/.*)?\.[^/]*\.#",
     r"jobs/.*/(records|staging\.#)/.*",
     r"jobs/.*/run/checkpoints/\.[^/]*",
     # The name of the host stands in the names of these files.

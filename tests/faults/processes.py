@@ -58,10 +58,8 @@ def _what(command: str, parent_command: str) -> str:
         return "job" if template in parent_command else "template"
     if "seedfold.orchestrator.worker.job_process" in command:
         return "job"
-    if "submitit" in command or "scheduled" in command:
+    if "seat:work" in command or "submitit" in command or "scheduled" in command:
         return "worker"
-    if "seedfold.orchestrator.schedulers.local" in command:
-        return "starter"
     return command.replace("\0", " ")[:80]
 
 

@@ -32,7 +32,7 @@ from faults.hosts import import_commands
 from faults.invariants import Check, Undisturbed, read_undisturbed
 from faults.namespaces import reason_against_fuse, reason_against_hosts
 from faults.schedule import KINDS, HostPlan, Schedule, Step, make_schedule, parse_kind
-from faults.schedulers import reason_against_slurm
+from faults.schedulers import reason_against
 from isolation import isolate_environment
 
 
@@ -132,8 +132,8 @@ def summary(outcomes: list[Outcome], skipped: dict[str, str]) -> str:
 
 def reason_to_skip(schedule: Schedule) -> str | None:
     """Why a schedule cannot be carried out here; None if it can."""
-    if schedule.kind == "slurm":
-        return reason_against_slurm()
+    if schedule.scheduler is not None:
+        return reason_against(schedule.scheduler, schedule.has_own_cluster)
     if not schedule.has_own_hosts and not schedule.has_users:
         return None
     return reason_against_hosts() or (reason_against_fuse() if schedule.has_caches else None)

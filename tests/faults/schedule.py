@@ -13,15 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from faults.schedulers import COMMANDS, MODES
+from faults.schedulers import COMMANDS, DAEMONS, MODES, NODES, SchedulerName
 from faults.study import HEARTBEAT_S, SILENT_S
 
-Kind = Literal["local", "hosts", "caches", "errors", "full", "clocks", "files", "users", "lsf", "slurm"]
-Action = Literal["command", "signal", "weather", "crash", "cut", "odd", "node"]
+Kind = Literal["local", "hosts", "caches", "errors", "full", "clocks", "files", "users", "lsf", "slurm", "daemons"]
+Action = Literal["command", "signal", "weather", "crash", "cut", "odd", "node", "daemon"]
 PROCESSES = ("worker", "template", "job", "starter", "command")
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP)
 FILES = ("events/*", "claims/*/*", "submissions/*/intent.json", "submissions/*/submitted.json", "submissions/*/tasks/*",
-         "store/*/*/result.json", "store/*/*/predictions*")  # fmt: skip
+         "store/*/*/result.json", "store/*/*/predictions*", "plans/*")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,16 @@ class Schedule:
     snapshot: bool = False
     overrides: tuple[str, ...] = ()
     dialect: str = "lsf10"
+
+    @property
+    def scheduler(self) -> SchedulerName | None:
+        """The scheduler that its jobs are sent to."""
+        return _SCHEDULERS.get(self.kind)
+
+    @property
+    def has_own_cluster(self) -> bool:
+        """Whether the scheduler is there for it alone, so that its daemons may be killed."""
+        return self.kind in {"lsf", "daemons"}
 
     @property
     def has_own_hosts(self) -> bool:
@@ -211,35 +221,42 @@ def _files(seed: int, dice: random.Random) -> Schedule:
 
 
 def _cluster(seed: int, kind: Kind, dice: random.Random) -> Schedule:
+    scheduler, has_own = _SCHEDULERS[kind], kind in {"lsf", "daemons"}
     steps = [Step("command", 0, "launch")]
     if dice.random() < 0.5:
         # The command of the launch itself is disturbed.
-        steps.insert(0, _odd(kind, dice, COMMANDS[kind][0]))
+        steps.insert(0, _odd(dice, COMMANDS[scheduler][0]))
     for _ in range(dice.randint(2, 4)):
         choice = dice.random()
         if choice < 0.4:
-            steps.append(_odd(kind, dice, dice.choice(COMMANDS[kind])))
+            kills = kind == "daemons" and choice < 0.3
+            steps.append(_daemon(dice) if kills else _odd(dice, dice.choice(COMMANDS[scheduler])))
         elif choice < 0.65:
             steps.append(_signal(dice, 0))
-        elif choice < 0.72 and kind == "lsf":
-            steps.append(Step("node", 0, dice.choice(["n1", "n2"]), amount=dice.uniform(0.5, 3), **_pause(dice)))  # type: ignore[arg-type]
+        elif choice < 0.72 and has_own:
+            steps.append(Step("node", 0, dice.choice(NODES), amount=dice.uniform(0.5, 3), **_pause(dice)))  # type: ignore[arg-type]
         elif choice < 0.8:
             steps += [_command(dice, 0, "cancel", waits=True), _command(dice, 0, "resume")]
         else:
             steps.append(_command(dice, 0, dice.choice(["states", "status", "resume", "launch"])))
     overrides = (
-        f"cluster={kind}", "cluster.settle_s=2", "cluster.query_timeout_s=2", "cluster.margin_s=60",
+        f"cluster={scheduler}", "cluster.settle_s=2", "cluster.query_timeout_s=2", "cluster.margin_s=60",
         f"cluster.jobs_per_task={dice.choice([2, 3, 6])}", f"cluster.keeper={dice.choice(['true', 'false'])}",
     )  # fmt: skip
     dialect = dice.choice(["lsf10", "classic"])
     return Schedule(seed, kind, (HostPlan(),), tuple(steps), 0.05, overrides=overrides, dialect=dialect)
 
 
-def _odd(kind: Kind, dice: random.Random, command: str) -> Step:
+def _daemon(dice: random.Random) -> Step:
+    return Step("daemon", 0, dice.choice(DAEMONS), amount=dice.uniform(0.0, 6.0), **_pause(dice))  # type: ignore[arg-type]
+
+
+def _odd(dice: random.Random, command: str) -> Step:
     mode = dice.choice(MODES)
     return Step("odd", 0, f"{command} {mode}", amount=dice.uniform(0.5, 5.0), **_pause(dice))  # type: ignore[arg-type]
 
 
+_SCHEDULERS: dict[Kind, SchedulerName] = {"lsf": "lsf", "slurm": "slurm", "daemons": "slurm"}
 _MAKERS: dict[Kind, Callable[[int, random.Random], Schedule]] = {
     "local": _local,
     "hosts": _hosts,
@@ -251,6 +268,7 @@ _MAKERS: dict[Kind, Callable[[int, random.Random], Schedule]] = {
     "users": _users,
     "lsf": lambda seed, dice: _cluster(seed, "lsf", dice),
     "slurm": lambda seed, dice: _cluster(seed, "slurm", dice),
+    "daemons": lambda seed, dice: _cluster(seed, "daemons", dice),
 }
 KINDS: tuple[Kind, ...] = tuple(_MAKERS)
 

@@ -1,21 +1,34 @@
-"""Schedulers whose commands misbehave: a fake LSF, or the SLURM that is up, behind programs of ours."""
+"""Schedulers whose commands misbehave, behind programs of ours: a fake LSF, the SLURM that is up, or one of our own."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from clusters.lsf.cluster import Lsf
 from clusters.lsf.settings import Settings as LsfSettings
-from clusters.slurm.cluster import find_cluster
+from clusters.slurm.cluster import Cluster, find_cluster
+from clusters.slurm.configuration import PORTS
+from clusters.slurm.configuration import Settings as SlurmSettings
+from clusters.slurm.packages import missing_packages
 
-COMMANDS = {"lsf": ("bsub", "bjobs", "bhist", "bkill"), "slurm": ("sbatch", "squeue", "sacct", "scancel")}
+SchedulerName = Literal["lsf", "slurm"]
+COMMANDS: dict[SchedulerName, tuple[str, ...]] = {
+    "lsf": ("bsub", "bjobs", "bhist", "bkill"),
+    "slurm": ("sbatch", "squeue", "sacct", "scancel"),
+}
+NODES = ("n1", "n2")
+DAEMONS = ("slurmctld", "slurmctld", "slurmdbd", *(f"slurmd-{node}" for node in NODES))
 MODES = ("hang", "lose", "fail", "garbage", "away")
 TIME_SCALE = 0.05
 """A minute of the fake LSF lasts three seconds."""
+_FIRST_PORT, _PLACES = 26_000, 20
 
 _PROGRAM = """\
 #!/bin/bash
@@ -30,7 +43,7 @@ case "$(cat {mode_file} 2>/dev/null)" in
 esac
 exec {real} "$@"
 """
-_AWAY = {
+_AWAY: dict[SchedulerName, tuple[str, int]] = {
     "lsf": ("Cannot connect to LSF. Please wait ...", 255),
     "slurm": ("slurm_load_jobs error: Unable to contact slurm controller (connect failure)", 1),
 }
@@ -38,23 +51,38 @@ _AWAY = {
 
 @dataclass
 class Scheduler:
-    """A scheduler for one schedule, with its misbehaving commands in ``folder``."""
+    """A scheduler for one schedule, with its misbehaving commands in ``folder``.
 
-    name: str
+    ``seed`` keeps the ports of SLURMs apart that are up at the same time; a SLURM without it is shared.
+    """
+
+    name: SchedulerName
     folder: Path
     dialect: str = "lsf10"
+    seed: int | None = None
 
     @property
     def _lsf(self) -> Lsf:
         return Lsf(self.folder / "lsf")
 
+    @cached_property
+    def _slurm(self) -> Cluster:
+        if self.seed is not None:
+            return Cluster(Path(tempfile.mkdtemp(prefix="slurm-")).resolve())  # The path of a socket has to be short.
+        cluster = find_cluster()
+        assert cluster is not None
+        return cluster
+
     def start(self) -> None:
-        """Bring the fake LSF up, and put the programs in front."""
+        """Bring up what is its own, and put the programs in front."""
         (self.folder / "front").mkdir(parents=True)
         if self.name == "lsf":
             (self.folder / "lsf").mkdir()
             settings = LsfSettings(dialect=self.dialect, time_scale=TIME_SCALE)  # type: ignore[arg-type]
             self._lsf.start(settings, owner=os.getpid())
+        elif self.seed is not None:
+            first_port = _FIRST_PORT + 4 * PORTS * (self.seed % _PLACES)
+            self._slurm.up(SlurmSettings(nodes=len(NODES), port=first_port))
         for command in COMMANDS[self.name]:
             real = shutil.which(command, path=self._path)
             away, code = _AWAY[self.name]
@@ -70,7 +98,7 @@ class Scheduler:
     @property
     def variables(self) -> dict[str, str]:
         """What has to be in the environment of whoever uses it."""
-        own = self._lsf.variables if self.name == "lsf" else {"SLURM_CONF": str(_slurm_conf())}
+        own = self._lsf.variables if self.name == "lsf" else {"SLURM_CONF": str(self._slurm.conf)}
         return {**own, "PATH": f"{self.folder / 'front'}:{self._path}"}
 
     def _mode_file(self, command: str) -> Path:
@@ -85,12 +113,25 @@ class Scheduler:
         self._mode_file(command).unlink(missing_ok=True)
 
     def crash_node(self, node: str) -> None:
-        """A node of the fake LSF loses its power."""
-        self._lsf.node_down(node)
+        """A node loses its power."""
+        self._own.node_down(node)
 
     def bring_node_back(self, node: str) -> None:
         """It is there again."""
-        self._lsf.node_up(node)
+        self._own.node_up(node)
+
+    @property
+    def _own(self) -> Lsf | Cluster:
+        return self._lsf if self.name == "lsf" else self._slurm
+
+    def kill_daemon(self, name: str) -> None:
+        """Kill a daemon of SLURM, unless it is dead."""
+        if self._slurm.daemons[name].pid:
+            self._slurm.kill(name)
+
+    def start_daemon(self, name: str) -> None:
+        """Start it again."""
+        self._slurm.start(name)
 
     def stop(self) -> None:
         """End what this schedule has there."""
@@ -99,14 +140,15 @@ class Scheduler:
         if self.name == "lsf":
             with suppress(ConnectionError):
                 self._lsf.stop()
+        elif self.seed is not None:
+            self._slurm.down()
+            shutil.rmtree(self._slurm.folder)
 
 
-def _slurm_conf() -> Path:
-    cluster = find_cluster()
-    assert cluster is not None
-    return cluster.conf
-
-
-def reason_against_slurm() -> str | None:
-    """Why there are no schedules on SLURM; None if one is up."""
+def reason_against(name: SchedulerName, has_own: bool) -> str | None:
+    """Why there are no schedules on a scheduler; None if there are."""
+    if name == "lsf":
+        return None
+    if has_own:
+        return "SLURM is not installed" if missing_packages() else None
     return None if find_cluster() else "no SLURM is up"

@@ -22,7 +22,8 @@ SCHEDULES: dict[Kind, int] = {
     "files": 6,
     "users": 4,
     "lsf": 8,
-    "slurm": 3,
+    "slurm": 2,
+    "daemons": 1,
 }
 RUN = Path(__file__).with_name("run.py")
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -64,6 +65,33 @@ def test_unknown_axes_are_named_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"sed: no such axis.*'seed'"):
         Where.parse("sed=1").check(AXES)
     Where.parse("lr=1 seed=2").check(AXES)
+
+
+@dataclass
+class Job:
+    axes: dict[str, Any]
+    id: str = "1a2b"
+    stage: str = "fit"
+
+
+def test_a_range_is_that_of_a_sweep() -> None:
+    where = Where.parse("seed=range(2,8,2),9 lr=1")
+    assert [seed for seed in range(12) if where.matches({"seed": seed, "lr": 1})] == [2, 4, 6, 9]
+    for bad in ("seed=range(3,3)", "seed=range(0,5,0)"):
+        with pytest.raises(UsageError, match="has 0 values"):
+            Where.parse(bad)
+
+
+def test_a_value_that_no_job_has_is_refused_with_those_that_there_are() -> None:
+    jobs = [Job({"seed": seed, "kind": "a"}) for seed in range(3)]
+    Where.parse("seed=2,7 kind!=b seed<9").check_for_jobs(jobs)
+    with pytest.raises(UsageError, match=r"^seed=7: no job has this value; values: 0, 1, 2$"):
+        Where.parse("seed=7").check_for_jobs(jobs)
+    with pytest.raises(UsageError) as error:
+        Where.parse("kind=b").check_for_jobs([Job({"kind": "x" * 20_000})])
+    assert len(str(error.value)) < 120
+    with pytest.raises(UsageError, match=r"for a range: 'seed>=1 seed<=2'; values"):
+        Where.parse("seed=1..2").check_for_jobs(jobs)
 
 
 def test_an_ambiguous_last_component_is_refused() -> None:

@@ -4,47 +4,25 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
-import yaml
+from config_trees import node_facts, trees, write, yaml_text
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from seedfold.jobs import config_loader
 from seedfold.jobs.compose import Composer
 from seedfold.jobs.config_loader import CachingLoader
-
-KEYS = ("a", "b", "m")
-scalars = st.none() | st.integers(0, 3) | st.sampled_from(["text", "???"])
-references = st.sampled_from(["${a}", "${b}", "${m}", "${a.x}", "${.y}", "x-${b}", "${m.x}", "${oc.create:{x: 1}}"])
-leaves = scalars | references | st.lists(scalars, max_size=2)
-inner = leaves | st.dictionaries(st.sampled_from(["x", "y"]), leaves, max_size=2)
-contents = st.dictionaries(st.sampled_from([*KEYS, "x"]), inner, max_size=3)
-
-
-@st.composite
-def trees(draw: st.DrawFn) -> dict[str, str]:
-    """Configuration files of two groups with two options each, in any package."""
-    order = draw(st.permutations(["_self_", {"left": "one"}, {"right": "one"}]))
-    files = {"config": _text({"defaults": order, **draw(contents)})}
-    for group in ("left", "right"):
-        package = draw(st.sampled_from(["_global_", "_group_", "m", "a.x"]))
-        for option in ("one", "two"):
-            files[f"{group}/{option}"] = f"# @package {package}\n{_text(draw(contents))}"
-    return files
-
-
-def _text(content: dict[str, Any]) -> str:
-    text: str = yaml.safe_dump(content, sort_keys=False)
-    return text
 
 
 def composed(loader: ConfigLoaderImpl, *overrides: str) -> list[Any] | str:
@@ -53,26 +31,7 @@ def composed(loader: ConfigLoaderImpl, *overrides: str) -> list[Any] | str:
     except (HydraException, OmegaConfBaseException) as error:
         return type(error).__name__
     # What no program has said is in both as Hydra makes it.
-    return [(place, *rest) for place, *rest in _facts(config, ()) if place[:2] != ("hydra", "runtime")]
-
-
-def _facts(node: Any, place: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
-    data = node._metadata
-    closed = node._is_interpolation() or node._is_none() or node._is_missing()
-    value = None if isinstance(node, (DictConfig, ListConfig)) and not closed else node._value()
-    yield place, value, type(node), data.ref_type, data.object_type, data.optional, dict(data.flags or {})
-    if isinstance(node, (DictConfig, ListConfig)) and not closed:
-        for key in node.keys() if isinstance(node, DictConfig) else range(len(node)):
-            child = node._get_node(key)
-            assert child._get_parent() is node
-            yield from _facts(child, (*place, key))
-
-
-def write(folder: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        path = folder / f"{name}.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+    return [(place, *rest) for place, *rest in node_facts(config, ()) if place[:2] != ("hydra", "runtime")]
 
 
 def compare(folder: Path, files: dict[str, str], chosen: Sequence[tuple[str, str]]) -> None:
@@ -86,10 +45,14 @@ def compare(folder: Path, files: dict[str, str], chosen: Sequence[tuple[str, str
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(files=trees(), chosen=st.permutations([(left, right) for left in ("one", "two") for right in ("one", "two")]))
-def test_composes_what_hydra_composes(files: dict[str, str], chosen: list[tuple[str, str]]) -> None:
+@given(
+    many=st.sampled_from([1, 8]),
+    files=trees(),
+    chosen=st.permutations([(left, right) for left in ("one", "two") for right in ("one", "two")]),
+)
+def test_composes_what_hydra_composes(many: int, files: dict[str, str], chosen: list[tuple[str, str]]) -> None:
     Composer()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, patch.object(config_loader, "MANY_FILES", many):
         compare(Path(folder), files, [*chosen, chosen[0]])
 
 
@@ -101,9 +64,19 @@ def test_what_is_merged_onto_an_interpolation_depends_on_what_it_stands_for(
 ) -> None:
     Composer()
     order = ["_self_", {"right": "one"}, {"left": "one"}]
-    files = {"config": _text({"defaults": order, "a": {"x": 1}, "m": m})}
+    files = {"config": yaml_text({"defaults": order, "a": {"x": 1}, "m": m})}
     files |= {f"right/{name}": f"# @package a\nx: {value}" for name, value in (("one", 5), ("two", 7))}
     files |= {f"left/{name}": f"# @package {package}\ny: 2" for name in ("one", "two")}
+    compare(tmp_path, files, [("one", "one"), ("one", "two"), ("two", "one")])
+
+
+def test_parts_of_a_key_are_merged_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Composer()
+    monkeypatch.setattr(config_loader, "MANY_FILES", 3)
+    start = {"x": {"deep": 1, "other": [1]}, "y": None, "z": "${.x.deep}"}
+    files = {"config": yaml_text({"defaults": ["_self_", {"right": "one"}, {"left": "one"}], "m": start})}
+    files |= {f"right/{name}": f"# @package m.x\ndeep: {value}\nnew: 1" for name, value in (("one", 5), ("two", 7))}
+    files |= {f"left/{name}": f"# @package m\nw: {{}}\ny: 3\nx: {{deep: '{name}'}}" for name in ("one", "two")}
     compare(tmp_path, files, [("one", "one"), ("one", "two"), ("two", "one")])
 
 

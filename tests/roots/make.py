@@ -412,7 +412,7 @@ def _is_kept(path: Path) -> bool:
 
 
 def _make_member(archive: tarfile.TarFile, path: Path) -> tuple[tarfile.TarInfo, io.BytesIO]:
-    content = _anonymise(path.read_bytes())
+    content = anonymise(path.read_bytes())
     member = archive.gettarinfo(path, _NODE_PATTERN.sub(_HOST_NAME, str(path.relative_to(PROJECT.parent))))
     member.size = len(content)
     member.uid = member.gid = 0
@@ -422,7 +422,7 @@ def _make_member(archive: tarfile.TarFile, path: Path) -> tuple[tarfile.TarInfo,
     return member, io.BytesIO(content)
 
 
-def _anonymise(content: bytes) -> bytes:
+def anonymise(content: bytes) -> bytes:
     """What a file says, without the names of this machine and of the folders that Seedfold lies in."""
     try:
         text = content.decode()

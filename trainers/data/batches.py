@@ -42,6 +42,11 @@ class Position:
         self.epoch, self.step, self.loss_sum, self.seen = self.epoch + 1, 0, 0.0, 0
 
 
+def steps_of_epoch(steps: int, max_steps: int | None, epoch: int) -> int:
+    """Return how many batches an epoch has, of at most ``steps``: ``max_steps`` limits those of all epochs together."""
+    return steps if max_steps is None else max(0, min(steps, max_steps - epoch * steps))
+
+
 class Batch(NamedTuple):
     """Inputs (b, ...) and class targets (b,) int64, or masks (b, height, width) uint8 with the class of each pixel:
     those of ``total_samples`` samples that this process computes.
@@ -101,10 +106,14 @@ class TrainingBlocks:
         """Return the number of epochs, at most as many as ``most`` batches allow."""
         return max_epochs if self._max_batches is None else min(max_epochs, -(-self._max_batches // self.steps))
 
+    @property
+    def has_short_epoch(self) -> bool:
+        """Whether the last epoch has fewer batches than the others."""
+        return self._max_batches is not None and self._max_batches % self.steps > 0
+
     def steps_of_epoch(self) -> int:
-        """Return the number of batches of the epoch, fewer where ``most`` batches are reached."""
-        steps_left = self.steps if self._max_batches is None else self._max_batches - self._position.epoch * self.steps
-        return max(0, min(self.steps, steps_left))
+        """Return the number of batches of the epoch that the position is in."""
+        return steps_of_epoch(self.steps, self._max_batches, self._position.epoch)
 
     def __len__(self) -> int:
         return -(-self.steps_of_epoch() // self._batches_per_block)

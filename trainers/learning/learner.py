@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from seedfold.jobs.work import ConfigFailure, NonFiniteFailure
-from seedfold.trainers.data.batches import Batch, Block, Position
+from seedfold.trainers.data.batches import Batch, Block, Position, steps_of_epoch
 from seedfold.trainers.learning.losses import HeadsLoss
 from seedfold.trainers.setup.randomness import make_generator
 from seedfold.trainers.setup.ranks import SINGLE_RANK, Ranks
@@ -37,13 +37,14 @@ TRAIN_STREAM = 3
 class TrainingRecipe:
     """How a network learns; ``steps_per_epoch`` is the number of batches per epoch, ``classes`` those of the task.
 
-    See `TrainerSettings` for the rest.
+    ``max_steps`` limits the batches of all epochs together. See `TrainerSettings` for the rest.
     """
 
     optimizer: Callable[..., Optimizer]
     schedule: Callable[[Optimizer], LRScheduler] | None
     steps_per_epoch: int
     seed: int
+    max_steps: int | None = None
     accumulate: int = 1
     clip: float | None = None
     monitor: str = "val/loss"
@@ -52,6 +53,8 @@ class TrainingRecipe:
     metrics: tuple[str, ...] = ()
     augment: Callable[..., Any] | None = None
     micro_batch: int | None = None
+    halvings: int = 0
+    """How often the micro-batch is halved, because the GPU had too little memory; the step is of the same samples."""
     tta: int = 1
     scores_training: bool = False
     """Whether a validation pass has a second part, of training samples."""
@@ -85,6 +88,8 @@ class Learner(pl.LightningModule, ABC):
 
     def on_train_start(self) -> None:
         """Continue the loss sum of an epoch that has begun."""
+        if self.recipe.halvings:
+            _log.info("the GPU had too little memory: each batch in %d times as many parts", 1 << self.recipe.halvings)
         loss_sum = self.position.loss_sum if self.recipe.ranks.is_first else 0.0
         self._loss_sum = torch.tensor(loss_sum, dtype=torch.float64, device=self._sum_device)
 
@@ -134,14 +139,18 @@ class Learner(pl.LightningModule, ABC):
     def _micro_batch_count(self, batch_size: int) -> int:
         """Return the number of parts, which all processes share: each backward pass is done together. None is empty."""
         count, size = self.recipe.ranks.count, self.recipe.micro_batch
-        return 1 if size is None else min(math.ceil(batch_size / count / size), max(1, batch_size // count))
+        parts = 1 if size is None else math.ceil(batch_size / count / size)
+        return min(parts << self.recipe.halvings, max(1, batch_size // count))
 
     def _window_length(self, step: int) -> int:
         start = step - step % self.recipe.accumulate
-        return min(self.recipe.accumulate, self.recipe.steps_per_epoch - start)
+        return min(self.recipe.accumulate, self._steps_of_epoch() - start)
 
     def _ends_window(self, step: int) -> bool:
-        return (step + 1) % self.recipe.accumulate == 0 or step + 1 == self.recipe.steps_per_epoch
+        return (step + 1) % self.recipe.accumulate == 0 or step + 1 == self._steps_of_epoch()
+
+    def _steps_of_epoch(self) -> int:
+        return steps_of_epoch(self.recipe.steps_per_epoch, self.recipe.max_steps, self.position.epoch)
 
     def update_loss_sum(self) -> None:
         """Bring the position's loss sum up to date; raises NonFiniteFailure if a loss was not finite."""

@@ -35,7 +35,7 @@ from seedfold.trainers.learning.validation import check_metrics
 from seedfold.trainers.setup.object_builder import build
 from seedfold.trainers.setup.randomness import derive_seed, seed_everything
 from seedfold.trainers.setup.ranks import SINGLE_RANK, Ranks
-from seedfold.trainers.setup.settings import CheckpointSettings, PredictSettings, TrainerSettings
+from seedfold.trainers.setup.settings import CheckpointSettings, PredictSettings, TrainerSettings, micro_batch_halvings
 
 Logits = dict[str, Floats]
 # The stream of the seed for the choice of training samples that are scored.
@@ -86,9 +86,9 @@ def _run_training(
     )
     settings = limit_epochs(settings, blocks.count_epochs(settings.max_epochs))
     loggers_of_rank = make_loggers(work) if ranks.is_first else []
-    trainer = _make_trainer(
-        settings, work.folder, [*_make_callbacks(settings), checkpointer], loggers_of_rank, _training_devices(ranks)
-    )
+    # Lightning validates after as many batches as an epoch had when it asked last.
+    options = {"reload_dataloaders_every_n_epochs": int(blocks.has_short_epoch), **_training_devices(ranks)}
+    trainer = _make_trainer(settings, work.folder, [*_make_callbacks(settings), checkpointer], loggers_of_rank, options)
     _start_at_epoch(trainer, progress.position.epoch)
     scored = [_validation_batches(data.evaluation_splits[data.validation_split], settings, ranks)]
     if settings.train_metrics:
@@ -206,8 +206,10 @@ def make_recipe(
         schedule=build(schedule, "schedule") if schedule else None,
         steps_per_epoch=steps,
         seed=int(config["seed"]),
+        max_steps=settings.max_steps,
         accumulate=settings.accumulate,
         micro_batch=settings.micro_batch,
+        halvings=micro_batch_halvings(),
         clip=settings.clip,
         monitor=settings.monitor,
         head_monitor=settings.head_monitor,
@@ -234,12 +236,12 @@ def _prediction_devices(settings: TrainerSettings, ranks: Ranks) -> Mapping[str,
 
 
 def _make_trainer(
-    settings: TrainerSettings, folder: Path, callbacks: list[Any], loggers: list[Any], devices: Mapping[str, Any]
+    settings: TrainerSettings, folder: Path, callbacks: list[Any], loggers: list[Any], options: Mapping[str, Any]
 ) -> pl.Trainer:
     try:
         return pl.Trainer(
             accelerator=settings.accelerator,
-            **devices,
+            **options,
             precision=settings.precision,  # type: ignore[arg-type]
             deterministic=settings.deterministic,
             min_epochs=settings.min_epochs,

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from seedfold.jobs.command import Command
-from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunInterrupted, Work
+from seedfold.jobs.work import OUTPUTS, ConfigFailure, ProgramFailure, RunInterrupted, Work
 from seedfold.results.recording.current_run import CHECKPOINTS, CurrentRun, current
 from seedfold.trainers.programs.command_metrics import LineMetrics, log_metrics_file
 from seedfold.trainers.programs.lightning_hook import prepare_environment
@@ -30,7 +30,7 @@ _FOLDER_VARIABLE = re.compile(
 )
 
 
-class CommandFailedError(Exception):
+class CommandFailedError(ProgramFailure):
     """The program ended with an error; the message has its exit code and the last line that it printed."""
 
 

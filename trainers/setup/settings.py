@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from seedfold.jobs.config_dataclasses import read_settings
-from seedfold.jobs.work import ConfigFailure
+from seedfold.jobs.work import MICRO_BATCH_HALVINGS, ConfigFailure
+from seedfold.results.store.thumbnails import MOST_THUMBNAILS
 
 MonitorMode = Literal["min", "max"]
 WeightsRole = Literal["best", "last"]
@@ -75,7 +77,13 @@ class TrainerSettings:
         values["metrics"] = values.get("metrics") or ()
         values["callbacks"] = values.get("callbacks") or {}
         values["precision"] = str(values.get("precision", "32-true"))
-        return read_settings(cls, values, "trainer")
+        settings = read_settings(cls, values, "trainer")
+        return replace(settings, eval_batch_size=max(1, settings.eval_batch_size >> micro_batch_halvings()))
+
+
+def micro_batch_halvings() -> int:
+    """How often the micro-batch is halved, because earlier attempts of the job had too little GPU memory."""
+    return int(os.environ.get(MICRO_BATCH_HALVINGS) or 0)
 
 
 @dataclass(frozen=True)
@@ -101,16 +109,22 @@ class CheckpointSettings:
 class PredictSettings:
     """``predict``: which splits, by the names that the data gives them, from which weights, over how many passes.
 
-    With ``source``, other samples are predicted, and nothing is trained.
+    With ``source``, other samples are predicted, and nothing is trained. ``thumbnails`` is of how many of the worst
+    samples of each split a small picture is kept.
     """
 
     splits: tuple[str, ...] = ("val", "test")
     weights: str = "best"
     tta: int = 1
     source: Mapping[str, Any] | None = None
+    thumbnails: int = 0
 
     def __post_init__(self) -> None:
         _require_positive(self.tta, "predict.tta")
+        if type(self.thumbnails) is not int or not 0 <= self.thumbnails <= MOST_THUMBNAILS:
+            raise ConfigFailure(
+                f"predict.thumbnails: {self.thumbnails!r} is not a whole number of 0 to {MOST_THUMBNAILS}"
+            )
         if not isinstance(self.weights, str) or (self.weights_path is not None and not self.weights_path.exists()):
             known = ", ".join(get_args(WeightsRole))
             raise ConfigFailure(

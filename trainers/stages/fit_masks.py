@@ -42,6 +42,8 @@ def run(work: Work) -> None:
     prediction = PredictSettings.from_config(work.config)
     if prediction.source or prediction.weights_path:
         raise ConfigFailure("predict: this job only trains; another stage predicts other volumes from its weights")
+    if prediction.thumbnails:
+        raise ConfigFailure("predict.thumbnails: this job predicts masks, which have no thumbnails; leave it 0")
     work.folder.mkdir(parents=True, exist_ok=True)
     run_on_ranks(fit_predict.device_count(work, settings), distributed_backend(settings), work, _run_rank)
 

@@ -17,11 +17,14 @@ import numpy as np
 
 from seedfold.jobs.fusing import FusedFits
 from seedfold.jobs.work import ConfigFailure, Work
-from seedfold.results.store.predictions import write_predictions
+from seedfold.results.store.predictions import file_name, read_heads, write_predictions
 from seedfold.results.store.published import RUN_METRICS_FILE, DamagedError, MetricRecord, find_damage
+from seedfold.results.store.thumbnails import write_thumbnails
+from seedfold.results.store.worst_samples import find_worst
 from seedfold.trainers.data.job_data import NEW_SPLIT, JobData, load_data, load_new_samples
 from seedfold.trainers.data.samples import UNKNOWN, Floats, Samples
 from seedfold.trainers.data.source_reader import shared_sources
+from seedfold.trainers.data.thumbnails import make_thumbnail
 from seedfold.trainers.learning import classical, training
 from seedfold.trainers.learning.checkpoint_files import (
     FIT_FILE,
@@ -46,6 +49,7 @@ PRELOAD = (
     "seedfold.results.store.metrics",
     "seedfold.results.store.predictions",
     "seedfold.results.store.published",
+    "seedfold.results.store.thumbnails",
     "seedfold.trainers.augmentation.batches",
     "seedfold.trainers.data.images",
     "seedfold.trainers.data.table",
@@ -115,6 +119,7 @@ def _run_rank(work: Work, ranks: Ranks) -> None:
             logits = predict(samples)
             if ranks.is_first:
                 _write_split(work, split, samples, logits)
+                _write_thumbnails(work, split, samples, prediction.thumbnails)
 
 
 def _splits_to_predict(prediction: PredictSettings, data: JobData) -> tuple[str, ...]:
@@ -236,3 +241,23 @@ def _write_split(work: Work, split: str, samples: Samples, logits: dict[str, Flo
         logits=logits,
         expected=samples.ids,
     )
+
+
+def _write_thumbnails(work: Work, split: str, samples: Samples, count: int) -> None:
+    """Keep pictures of the worst predicted samples, whose inputs are images; their targets have to be known."""
+    if not count:
+        return
+    rows = find_worst(list(read_heads(work.staging / file_name(split))), count)
+    # One after the other: of large volumes, a hundred would not fit into memory.
+    pictures = {samples.ids[row]: make_thumbnail(_read_input(samples, row)) for row in rows}
+    if found := {sample: picture for sample, picture in pictures.items() if picture is not None}:
+        write_thumbnails(work.staging, split, found)
+    elif rows:
+        shape = _read_input(samples, rows[0]).shape
+        _log.info("predict.thumbnails: inputs of the shape %s are no images, so none are kept", shape)
+
+
+def _read_input(samples: Samples, row: int) -> Any:
+    if isinstance(samples.inputs, np.ndarray):
+        return samples.inputs[row]
+    return samples.inputs[np.array([row])].gather(slice(None))[0]

@@ -88,7 +88,7 @@ def _device_count(work: Work, settings: TrainerSettings) -> int:
 
 
 def _check_prediction(settings: PredictSettings) -> None:
-    if settings.tta != 1 or settings.source is not None or settings.weights_path is not None:
+    if settings.tta != 1 or settings.source is not None or settings.weights_path is not None or settings.thumbnails:
         raise ConfigFailure(
             "predict: a LightningModule predicts by its own predict_step; give splits and weights alone"
         )

@@ -83,9 +83,11 @@ export function useApi(path) {
     let closed = false;
     let busy = false;
     let again = false;
+    let isWrong = false;
     const load = async () => {
       again = busy;
-      if (busy) return;
+      // A wrong question stays wrong, whatever happens in the study.
+      if (busy || isWrong) return;
       busy = true;
       const began = performance.now();
       try {
@@ -94,6 +96,7 @@ export function useApi(path) {
         keep(path, body, data);
         if (!closed) setState((old) => (old.path === path && old.data === data && !old.error ? old : {path, data, error: null}));
       } catch (error) {
+        isWrong = error.status === 400;
         if (!closed) setState((old) => ({path, data: old.path === path ? old.data : undefined, error}));
       }
       await new Promise((resolve) => setTimeout(resolve, Math.min(30000, REST_PER_LOOK * (performance.now() - began))));

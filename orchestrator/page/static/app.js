@@ -34,9 +34,14 @@ function View({route}) {
   return html`<section class="notice"><h1>There is no such view</h1><p><a href="#/">All studies</a></p></section>`;
 }
 
-function crumbs(parts) {
+function crumbs({parts, chosen}) {
   const [kind, study, part, id] = parts;
-  if (kind === "compare") return [["Comparison of jobs", null]];
+  if (kind === "compare") {
+    // Jobs of several studies have no study to go back to.
+    const studies = [...new Set((chosen.jobs || "").split(",").map((name) => name.split("/")[0]).filter(Boolean))];
+    const back = studies.length === 1 ? [[studies[0], address(["studies", studies[0]])], ["jobs", address(["studies", studies[0], "jobs"])]] : [];
+    return [...back, ["comparison", null]];
+  }
   if (kind !== "studies" || !study) return [];
   const found = [[study, address(["studies", study])]];
   if (part === "jobs" && id) found.push(["jobs", address(["studies", study, "jobs"])], [shortId(id), null]);
@@ -49,11 +54,14 @@ function App() {
   const main = useRef(null);
   const place = route.parts.slice(0, 4).join("/");
   const before = useRef(place);
-  const names = crumbs(route.parts);
+  const names = crumbs(route);
   useEffect(() => {
     document.title = [...names.map(([name]) => name).reverse(), "Seedfold"].join(" · ");
     // Readers of the screen hear the new view, and the keyboard goes on from its beginning.
-    if (before.current !== place) main.current.focus({preventScroll: false});
+    if (before.current !== place) {
+      main.current.focus({preventScroll: true});
+      scrollTo(0, 0);
+    }
     before.current = place;
   }, [place]);
   return html`

@@ -2,7 +2,7 @@
 
 import {html, useRef} from "./vendor/preact-htm.js";
 import {Chart, Key, axis, seriesLine, tooltip} from "./chart.js";
-import {metric as metricText, number} from "./format.js";
+import {metric as metricText, number, plural} from "./format.js";
 
 const TOLD = 12;
 
@@ -65,7 +65,17 @@ export function Curves({metric, curves, link, caption, height}) {
   const places = usePlaces(curves);
   return html`<div class="curves"><${Chart} title=${metric} caption=${caption} height=${height} data=${[metric, curves, places]}
     build=${(palette) => option(palette, metric, curves, places)} table=${() => table(curves)} />
-    ${link && html`<ul class="legend" aria-label="Lines">${curves.map((curve, place) => html`<li key=${curve.id}><${Key} place=${places[place]} />
-      <a href=${link(curve.id)}>${curve.label}</a> <b>${curve.points.length ? number(curve.points.at(-1)[1]) : ""}</b>
-      ${curve.running && html` <span class="running" title="running"><span aria-hidden="true">▶</span> running</span>`}</li>`)}</ul>`}</div>`;
+    ${link && html`<${Lines} curves=${curves} places=${places} link=${link} />`}</div>`;
+}
+
+/** The lines with their last values. What all have in common is told once. */
+function Lines({curves, places, link}) {
+  const parts = curves.map((curve) => curve.label.split(", "));
+  const common = curves.length > 1 ? parts[0].filter((part) => parts.every((own) => own.includes(part))) : [];
+  const own = (place) => parts[place].filter((part) => !common.includes(part)).join(", ") || curves[place].label;
+  return html`${common.length > 0 && html`<p class="small soft">All of them: ${common.join(", ")}.</p>`}
+    <ul class="legend lines" aria-label="Lines">${curves.map((curve, place) => html`<li key=${curve.id}><${Key} place=${places[place]} />
+      <a href=${link(curve.id, curve)} title=${curve.label}>${own(place)}</a> <b>${curve.points.length ? number(curve.points.at(-1)[1]) : ""}</b>
+      ${curve.jobs > 1 && html` <span class="soft">${plural(curve.jobs, "job")}</span>`}
+      ${curve.running && html` <span class="running" title="running"><span aria-hidden="true">▶</span> running</span>`}</li>`)}</ul>`;
 }

@@ -55,6 +55,13 @@ export function moment(secondsSinceEpoch) {
   return new Date(secondsSinceEpoch * 1000).toLocaleString("sv");
 }
 
+/** When it will be, seconds from now: `14:05`, or with the day if it is another one. */
+export function clock(seconds) {
+  const then = new Date(Date.now() + seconds * 1000);
+  const time = then.toLocaleTimeString("sv", {hour: "2-digit", minute: "2-digit"});
+  return then.toDateString() === new Date().toDateString() ? time : `${time} on ${then.toLocaleDateString("en", {weekday: "long", day: "numeric", month: "long"})}`;
+}
+
 /** A size for people, 1 GB = 1024³ bytes. */
 export function size(bytes) {
   for (const unit of ["B", "KB", "MB", "GB"]) {

@@ -26,26 +26,26 @@ export function JobView({route, study, id}) {
 }
 
 function Tab({current, route, study, job}) {
-  if (current === "curves") return html`<${JobCurves} study=${study} id=${job.id} />`;
+  if (current === "curves") return html`<${JobCurves} study=${study} job=${job} />`;
   if (current === "log") return html`<${Log} route=${route} study=${study} id=${job.id} />`;
   if (current === "configuration") return html`<${Configuration} route=${route} study=${study} job=${job} />`;
-  if (current === "predictions") return html`<${Predictions} route=${route} study=${study} id=${job.id} />`;
-  return html`<${Overview} job=${job} />`;
+  if (current === "predictions") return html`<${Predictions} route=${route} study=${study} id=${job.id} isDone=${job.state === "done"} />`;
+  return html`<${Overview} job=${job} curves=${address(["studies", study, "jobs", job.id, "curves"])} />`;
 }
 
-function Overview({job}) {
+function Overview({job, curves}) {
   const metrics = Object.entries(job.metrics || {});
   return html`
     <section><h2>Settings</h2><dl>${Object.entries(job.axes).map(([key, value]) => html`<dt key=${key} title=${key}>${shortName(key)}</dt><dd>${text(value)}</dd>`)}</dl>
       ${Object.keys(job.axes).length === 0 && html`<${Empty}>This job has no axis.<//>`}</section>
     <section><h2>Metrics</h2>${metrics.length
       ? html`<${PlainTable} label="Metrics" columns=${["metric", "value"]} rows=${metrics} isNumber=${(index) => index === 1} cell=${(value, index) => (index === 1 ? metric(value) : value)} />`
-      : html`<${Empty}>It has published no metric${job.state === "done" ? "" : " so far"}.<//>`}</section>
+      : html`<${Empty}>It has published no metric${job.state === "done" ? "" : " so far"}.${job.state === "running" && html` Its <a href=${curves}>learning curves</a> show what it has logged.`}<//>`}</section>
     <section><h2>Attempts</h2><${Attempts} attempts=${job.attempts} /></section>
     <section><h2>Files</h2>${job.files.length
       ? html`<${PlainTable} label="Files" tall=${job.files.length > 15} columns=${["file", "size"]} rows=${job.files.map((file) => [file.path, file.bytes])} isNumber=${(index) => index === 1}
           cell=${(value, index) => (index === 1 ? size(value) : html`<code>${value}</code>`)} />` : html`<${Empty}>There are no files${job.state === "done" ? "" : " so far"}.<//>`}</section>
-    <section><h2>Repeat it</h2>${job.repeat.length ? html`<div class="commands">${job.repeat.map((command) => html`<${Command} key=${command} command=${command} />`)}</div>`
+    <section><h2>In the terminal</h2>${job.repeat.length ? html`<div class="commands">${job.repeat.map(({does, command}) => html`<${Command} key=${command} what=${does} command=${command} />`)}</div>`
       : html`<${Empty}>This job cannot be repeated by itself.<//>`}</section>`;
 }
 
@@ -63,16 +63,17 @@ function Attempts({attempts}) {
 function attemptCell(key, value) {
   if (value === null || value === undefined) return "";
   if (key === "state") return html`<${State} state=${value} />`;
+  if (key === "reason") return html`<span class="reason">${value}</span>`;
   if (typeof value !== "number") return text(value);
   if (key === "started" || key === "ended") return moment(value);
   return key.endsWith("_bytes") ? size(value) : number(value);
 }
 
-function JobCurves({study, id}) {
-  const answer = useApi(studyPath(study, ["jobs", id, "curves"]));
+function JobCurves({study, job}) {
+  const answer = useApi(studyPath(study, ["jobs", job.id, "curves"]));
   return html`<${Answer} answer=${answer}>${(data) => {
     const byMetric = data.curves.map((curve) => [curve.metric || curve.label, curve]);
-    return byMetric.length === 0 ? html`<${Empty}>It has no learning curves so far.<//>`
+    return byMetric.length === 0 ? html`<${Empty}>It has no learning curves${job.state === "done" ? ": it logged no metric with a step" : " so far"}.<//>`
       : html`<div class="figures">${byMetric.map(([metric, curve]) => html`<${Curves} key=${metric} metric=${metric} curves=${[curve]} height=${240} />`)}</div>`;
   }}<//>`;
 }

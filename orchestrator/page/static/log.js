@@ -81,5 +81,5 @@ export function Log({route, study, id}) {
       ${log.start > 0 && html`<button type="button" onClick=${more}>Show what was before (${size(log.start)})</button>`}
       <label class="check"><input type="checkbox" checked=${follows} onChange=${(event) => setFollows(event.currentTarget.checked)} /> follow the end</label>
       <span class="small soft">${size(log.bytes)}</span></div>
-    ${log.text ? html`<pre ref=${box} class="log follow" tabindex="0" aria-label="Log" onScroll=${onScroll}>${log.text}</pre>` : html`<${Empty}>The log is empty so far.<//>`}</section>`;
+    ${log.text ? html`<pre ref=${box} class="log follow" tabindex="0" aria-label="Log" onScroll=${onScroll}>${log.text}</pre>` : html`<${Empty}>The log is empty${log.running ? " so far" : ": it printed nothing"}.<//>`}</section>`;
 }

@@ -34,9 +34,10 @@ export function StateBar({states}) {
       style=${{flexGrow: states[state]}}></span>`)}</div>`;
 }
 
-export function StateCounts({states}) {
-  return html`<ul class="states">${STATES.filter((state) => states[state]).map((state) => html`<li key=${state} class=${state}>
-    <span aria-hidden="true">${SIGNS[state]}</span> <b>${count(states[state])}</b> ${state}</li>`)}</ul>`;
+/** How many jobs are in each state; `link(state)` is where these jobs are listed. */
+export function StateCounts({states, link}) {
+  return html`<ul class="states">${STATES.filter((state) => states[state]).map((state) => html`<li key=${state}><a class=${state}
+    href=${link(state)}><span aria-hidden="true">${SIGNS[state]}</span> <b>${count(states[state])}</b> ${state}</a></li>`)}</ul>`;
 }
 
 /** A region that scrolls sideways by itself, so that the page does not; the keyboard reaches it. */
@@ -63,17 +64,29 @@ export function Choice({label, value, options, onChoose}) {
     value=${key} selected=${key === value}>${title}</option>`)}</select></label>`;
 }
 
-/** A text that is used when Enter is pressed or the field is left. */
-export function TextField({label, value, placeholder, hint, onChoose}) {
+/** A text that is used when Enter is pressed or the field is left; `onTyping` hears whether there is one not used yet. */
+export function TextField({label, value, placeholder, hint, onChoose, onTyping}) {
   const [typed, setTyped] = useState(value);
   useEffect(() => setTyped(value), [value]);
-  const use = () => typed.trim() !== value && onChoose(typed.trim());
+  const isTyping = typed.trim() !== value;
+  useEffect(() => onTyping?.(isTyping), [isTyping]);
+  const use = () => isTyping && onChoose(typed.trim());
   return html`<form class="field wide" role="search" onSubmit=${(event) => {
     event.preventDefault();
     use();
   }}><label><span>${label}</span><input type="text" value=${typed} placeholder=${placeholder} spellcheck=${false}
     autocomplete="off" autocapitalize="off" onInput=${(event) => setTyped(event.currentTarget.value)} onBlur=${use}/></label>
+    ${isTyping && html`<button class="apply">Apply</button>`}
     ${hint && html`<small class="soft">${hint}</small>`}</form>`;
+}
+
+/** The head of a column that sorts the table by it; `next(descending)` is called with the order that is wanted. */
+export function SortHead({title, hint, isNumber, isMetric, isSorted, descending, onSort}) {
+  const order = isSorted ? (descending ? "descending" : "ascending") : null;
+  // Of a metric one wants to see the largest first.
+  const next = isSorted ? (descending ? "" : "1") : isMetric ? "1" : "";
+  return html`<th scope="col" class=${isNumber ? "n" : ""} aria-sort=${order}><button type="button" class="sort" title=${hint}
+    onClick=${() => onSort(next)}>${title}<span class="order" aria-hidden="true">${isSorted ? (descending ? "↓" : "↑") : "↕"}</span></button></th>`;
 }
 
 /** A command line with a button that copies it. */
@@ -95,10 +108,10 @@ export function Command({what, command}) {
     <button type="button" onClick=${copy} aria-label=${`Copy: ${command}`}>${copied ? "Copied" : "Copy"}</button></div>`;
 }
 
-/** Rows of plain values; `isNumber` says of a column whether it is set to the right. */
-export function PlainTable({label, columns, rows, isNumber = () => false, tall, cell = (value) => value}) {
-  return html`<${Scroll} label=${label} tall=${tall}><table><thead><tr>${columns.map((name, index) => html`<th key=${index}
-    scope="col" class=${isNumber(index) ? "n" : ""}>${name}</th>`)}</tr></thead><tbody>${rows.map((row, place) => html`<tr
+/** Rows of plain values; `isNumber` says of a column whether it is set to the right, `head` what stands above it. */
+export function PlainTable({label, columns, rows, isNumber = () => false, tall, head, cell = (value) => value}) {
+  return html`<${Scroll} label=${label} tall=${tall}><table><thead><tr>${columns.map((name, index) => (head ? head(name, index)
+    : html`<th key=${index} scope="col" class=${isNumber(index) ? "n" : ""}>${name}</th>`))}</tr></thead><tbody>${rows.map((row, place) => html`<tr
     key=${place}>${row.map((value, index) => html`<td key=${index} class=${isNumber(index) ? "n" : ""}>${cell(value, index, row)}
     </td>`)}</tr>`)}</tbody></table><//>`;
 }

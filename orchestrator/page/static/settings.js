@@ -1,10 +1,10 @@
 // Which settings are good: a metric against an axis, all axes side by side, two metrics against each other.
 
-import {html, useState} from "./vendor/preact-htm.js";
+import {html, useRef, useState} from "./vendor/preact-htm.js";
 import {studyPath, useApi} from "./api.js";
 import {address, choose} from "./routes.js";
 import {count, metric as metricText, plural, shortId, text} from "./format.js";
-import {Answer, Choice, Empty, PlainTable} from "./parts.js";
+import {Answer, Choice, Empty, PlainTable, TextField} from "./parts.js";
 import {AgainstAxis, Parallel, Scatter} from "./settings_charts.js";
 
 const LISTED = 50;
@@ -22,16 +22,18 @@ function readPoints({columns, rows}) {
 export function SettingsTab({route, study, data}) {
   const stages = data.stages.map((stage) => stage.stage);
   const stage = route.chosen.stage || "";
-  const answer = useApi(studyPath(study, ["points"], {stage}));
+  const {where = ""} = route.chosen;
+  const answer = useApi(studyPath(study, ["points"], {stage, where}));
   return html`<section aria-labelledby="settings"><h2 id="settings" class="hidden">Settings</h2>
-    ${stages.length > 1 && html`<div class="choices"><${Choice} label="stage" value=${stage || answer.data?.stage || ""} options=${stages}
-      onChoose=${(value) => choose(route, {stage: value})} /></div>`}
+    <div class="choices"><${TextField} label="only jobs where" value=${where} placeholder="lr=0.1 seed<3" onChoose=${(value) => choose(route, {where: value})} />
+      ${stages.length > 1 && html`<${Choice} label="stage" value=${stage || answer.data?.stage || ""} options=${stages}
+      onChoose=${(value) => choose(route, {stage: value})} />`}</div>
     <${Answer} answer=${answer}>${(found) => html`<${Settings} route=${route} study=${study} found=${found} headline=${data.headline} />`}<//></section>`;
 }
 
 function Settings({route, study, found, headline}) {
   const known = readPoints(found);
-  if (known.metrics.length === 0) return html`<${Empty}>No job has published a metric yet.<//>`;
+  if (known.metrics.length === 0) return html`<${Empty}>No ${route.chosen.where ? "such " : ""}job has published a metric yet.<//>`;
   const {chosen} = route;
   // Over seeds and folds the headline table takes means: what is left are the settings that one compares.
   const compared = (headline?.columns || []).filter((column) => column.kind === "axis").map((column) => column.key);
@@ -50,15 +52,18 @@ function Settings({route, study, found, headline}) {
     </div>
     ${axis ? html`<${AgainstAxis} known=${known} metric=${metric} axis=${axis} by=${by} />`
       : html`<${Empty}>All jobs have the same settings: there is no axis to compare.<//>`}
-    ${axis && html`<${Brushed} study=${study} known=${known} metric=${metric} />`}
+    ${axis && html`<${Brushed} key=${metric} study=${study} known=${known} metric=${metric} />`}
     ${other && html`<div class="choices"><${Choice} label="second metric" value=${other} options=${known.metrics.filter((name) => name !== metric)}
       onChoose=${(value) => choose(route, {other: value})} /></div>
       <${Scatter} known=${known} metrics=${[metric, other]} by=${by} onJob=${(id) => { location.hash = address(["studies", study, "jobs", id]); }} />`}`;
 }
 
-/** Parallel coordinates, and a list of the jobs that are brushed in it. */
-function Brushed({study, known, metric}) {
+/** Parallel coordinates, and a list of the jobs that are brushed in it. While some are, it stands still. */
+function Brushed({study, known: latest, metric}) {
   const [brushed, setBrushed] = useState(null);
+  const drawn = useRef(null);
+  if (brushed === null || drawn.current?.metric !== metric) drawn.current = {known: latest, metric};
+  const {known} = drawn.current;
   const chosen = brushed && known.points.filter((point) => brushed.includes(point.id));
   return html`<${Parallel} known=${known} metric=${metric} onBrush=${setBrushed} />
     <div class="brushed" role="status">${chosen === null

@@ -2,7 +2,7 @@
 
 import {html} from "./vendor/preact-htm.js";
 import {Chart, Key, axis, seriesLine, tooltip, upAxis} from "./chart.js";
-import {axes as axesText, number, plural, text} from "./format.js";
+import {axes as axesText, count, number, plural, text} from "./format.js";
 
 const MOST_LINES = 24;
 const MOST_CATEGORIES = 12;
@@ -33,6 +33,13 @@ function deviation(numbers) {
   if (numbers.length < 2) return null;
   const middle = mean(numbers);
   return Math.sqrt(numbers.reduce((sum, each) => sum + (each - middle) ** 2, 0) / (numbers.length - 1));
+}
+
+/** What a mean hides: groups with other jobs in them cannot be compared by it alone. */
+function mixture(lines) {
+  const counts = lines.flatMap(({cells}) => cells.map((cell) => cell.n));
+  const [least, most] = [Math.min(...counts), Math.max(...counts)];
+  return least === most ? "" : ` The points are means of ${count(least)} to ${count(most)} jobs: as long as jobs are missing, they are of different settings.`;
 }
 
 /** For each line and value of the axis: the mean, the standard deviation and the number of jobs. */
@@ -77,7 +84,7 @@ export function AgainstAxis({known, metric, axis: key, by}) {
     rows: lines.flatMap(({line, cells}) => cells.map((cell) => [...(by ? [text(line)] : []), cell.value, cell.mean, cell.deviation, cell.n])),
   });
   return html`<${Chart} title=${`${metric} against ${known.name(key)}`} data=${[lines, values, metric, key, by, known.points]} build=${build} table=${table} height=${320}
-    caption=${`The line is the mean over all other settings${by ? "" : ", the dots are single jobs"}.`} />
+    caption=${`The line is the mean over all other settings${by ? "" : ", the dots are single jobs"}.${mixture(lines)}`} />
     ${by && html`<ul class="legend" aria-label="Lines">${lines.map(({line}, index) => html`<li key=${index}><${Key} place=${index} />${known.name(by)}=${text(line)}</li>`)}</ul>`}`;
 }
 

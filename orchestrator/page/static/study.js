@@ -1,21 +1,23 @@
 // One study: its tabs, and what it is doing.
 
-import {html, useEffect, useRef} from "./vendor/preact-htm.js";
+import {html, useEffect, useRef, useState} from "./vendor/preact-htm.js";
 import {studyPath, useApi} from "./api.js";
 import {address} from "./routes.js";
-import {axes, count, counts, duration, number, plural, shortId, text, total} from "./format.js";
-import {Answer, Command, Empty, Loading, PlainTable, Scroll, StateBar, StateCounts, Tabs} from "./parts.js";
+import {clock, count, counts, duration, number, axes, plural, shortId, total} from "./format.js";
+import {Answer, Command, Empty, Scroll, StateBar, StateCounts, Tabs} from "./parts.js";
+import {Headline} from "./headline.js";
+import {Failures} from "./failures.js";
 import {CurvesTab} from "./study_curves.js";
 import {EvaluationTab} from "./evaluation.js";
 import {SettingsTab} from "./settings.js";
 import {JobsTab} from "./jobs.js";
 
-const SHOWN_IDS = 12;
-
 export function StudyView({route, study}) {
   const answer = useApi(studyPath(study));
   const current = route.parts[2] || "overview";
-  const link = (tab) => address(["studies", study, ...(tab ? [tab] : [])]);
+  // The condition goes along from tab to tab.
+  const {where} = route.chosen;
+  const link = (tab) => address(["studies", study, ...(tab ? [tab] : [])], ["", "failures"].includes(tab) ? {} : {where});
   const failed = answer.data ? answer.data.failures.reduce((sum, group) => sum + group.count, 0) : 0;
   const tabs = [
     ["overview", "Overview", link("")], ["curves", "Learning curves", link("curves")], ["settings", "Settings", link("settings")],
@@ -24,7 +26,7 @@ export function StudyView({route, study}) {
   ];
   return html`<h1>${study}</h1><${Answer} answer=${answer}>${(data) => html`
     ${data.problem && html`<p class="problem" role="alert">${data.problem}</p>`}
-    <${StateCounts} states=${data.states} />
+    <${StateCounts} states=${data.states} link=${(state) => address(["studies", study, "jobs"], {state})} />
     <${Tabs} label="Parts of the study" tabs=${tabs} current=${current} />
     <${Tab} current=${current} route=${route} study=${study} data=${data} />`}<//>`;
 }
@@ -49,7 +51,8 @@ function Overview({study, data}) {
       <${Running} study=${study} running=${data.running} /></section>`}
     <section aria-labelledby="results"><h2 id="results">Results</h2><${Headline} headline=${data.headline} isPending=${data.headline_pending} /></section>
     ${data.failures.length > 0 && html`<section aria-labelledby="failed"><h2 id="failed">Failures</h2><ul class="failures">
-      ${data.failures.slice(0, 3).map((group) => html`<li key=${group.reason}><b>${plural(group.count, "job")}</b> ${group.reason}</li>`)}</ul>
+      ${data.failures.slice(0, 3).map((group) => html`<li key=${group.reason}><b>${plural(group.count, "job")}</b> ${group.reason}
+        ${group.condition && html` <span class="soft">(all with ${group.condition})</span>`}</li>`)}</ul>
       <p><a href=${address(["studies", study, "failures"])}>All failures with the ends of their logs</a></p></section>`}
     <section aria-labelledby="commands"><h2 id="commands">In the terminal</h2><${Commands} commands=${data.commands} /></section>`;
 }
@@ -57,9 +60,9 @@ function Overview({study, data}) {
 function endText(data) {
   const active = (data.states.running || 0) + (data.states.submitted || 0);
   const elapsed = data.elapsed_s ? `; ${active ? "it has run for" : "it took"} ${duration(data.elapsed_s)}` : "";
-  if (data.eta_s !== null && data.eta_s !== undefined) return `Expected to end in about ${duration(data.eta_s)}${elapsed}.`;
+  if (data.eta_s !== null && data.eta_s !== undefined) return `Expected to end in about ${duration(data.eta_s)}, at ${clock(data.eta_s)}${elapsed}.`;
   if (active) return `When it will end is not known yet: no job like those that run is done${elapsed}.`;
-  if (data.states.waiting) return `Nothing runs now, and ${plural(data.states.waiting, "job")} would run after seedfold resume${elapsed}.`;
+  if (data.states.waiting) return `Nothing runs now; ${plural(data.states.waiting, "job")} ${data.states.waiting === 1 ? "waits" : "wait"} to be started${elapsed}.`;
   return `No job is running or waiting${elapsed}.`;
 }
 
@@ -71,17 +74,19 @@ function Stages({stages}) {
     </tbody></table><//>`;
 }
 
+/** What is known of running jobs; a column of which no job tells anything is left out. */
 function Running({study, running}) {
-  return html`<${Scroll} label="Running jobs" tall=${running.length > 12}><table><thead><tr><th scope="col">job</th><th scope="col">epoch</th>
-    <th scope="col" class="n">metric</th><th scope="col">left</th><th scope="col">host</th></tr></thead><tbody>
-    ${running.map((job) => html`<${RunningRow} key=${job.id} study=${study} job=${job} />`)}</tbody></table><//>`;
+  const shown = {epoch: running.some((job) => job.epoch !== null), left: running.some((job) => typeof job.left_s === "number")};
+  return html`<${Scroll} label="Running jobs" tall=${running.length > 12}><table><thead><tr><th scope="col">job</th>${shown.epoch && html`<th scope="col">epoch</th>`}
+    <th scope="col" class="n">metric</th><th scope="col">for</th>${shown.left && html`<th scope="col">left</th>`}<th scope="col">host</th></tr></thead><tbody>
+    ${running.map((job) => html`<${RunningRow} key=${job.id} study=${study} job=${job} shown=${shown} />`)}</tbody></table><//>`;
 }
 
-function RunningRow({study, job}) {
+function RunningRow({study, job, shown}) {
   return html`<tr><th scope="row"><a href=${address(["studies", study, "jobs", job.id])}>${axes(job.axes) || shortId(job.id)}</a></th>
-    <td>${job.epoch === null ? html`<span class="soft">not told</span>` : html`<${Epochs} epoch=${job.epoch} epochs=${job.epochs} />`}</td>
-    <td class="n">${job.metric ? html`<span class="soft">${job.metric}</span> ${number(job.value)}<${Trend} job=${job} />` : ""}</td>
-    <td>${job.left_s === null || job.left_s === undefined ? "" : `about ${duration(job.left_s)}`}</td><td>${job.host || ""}</td></tr>`;
+    ${shown.epoch && html`<td>${job.epoch === null ? html`<span class="soft">not told</span>` : html`<${Epochs} epoch=${job.epoch} epochs=${job.epochs} />`}</td>`}
+    <td class="n">${job.metric ? html`<span class="soft">${job.metric}</span> ${number(job.value)}<${Trend} job=${job} />` : html`<span class="soft">none yet</span>`}</td>
+    <td>${duration(job.elapsed_s)}</td>${shown.left && html`<td>${typeof job.left_s === "number" ? `about ${duration(job.left_s)}` : ""}</td>`}<td>${job.host || ""}</td></tr>`;
 }
 
 function Epochs({epoch, epochs}) {
@@ -96,38 +101,8 @@ function Trend({job}) {
     if (seen.current.value !== job.value) seen.current = {value: job.value, before: seen.current.value};
   });
   const before = job.previous ?? (seen.current.value === job.value ? seen.current.before : seen.current.value);
-  if (before === null || job.value === null || before === job.value) return null;
-  return job.value > before ? html` <span title="went up">↑</span>` : html` <span title="went down">↓</span>`;
-}
-
-function Headline({headline, isPending}) {
-  if (!headline && isPending) return html`<${Loading} />`;
-  if (!headline || headline.rows.length === 0) {
-    return html`<${Empty}>No job has published a metric yet: neither predictions with known targets, nor values that it returned or logged.<//>`;
-  }
-  const isNumber = (index) => headline.columns[index].kind === "metric" || headline.columns[index].key === "jobs";
-  return html`${headline.caption && html`<p class="small soft">${headline.caption}</p>`}
-    <${PlainTable} label="Results" columns=${headline.columns.map(({name}) => name.replaceAll("_", " "))} rows=${headline.rows}
-      tall=${headline.rows.length > 25} isNumber=${isNumber}
-      cell=${(value, index) => (headline.columns[index].kind === "metric" ? html`<${MetricCell} cell=${value} />` : value === null ? "" : text(value))} />`;
-}
-
-function MetricCell({cell}) {
-  if (cell === null) return null;
-  return cell.best ? html`<b class="best">${cell.text} <span title="best">★</span></b>` : cell.text;
-}
-
-function Failures({study, data: {failures, commands}}) {
-  const again = commands.find(({command}) => command.startsWith("seedfold resume "));
-  if (failures.length === 0) return html`<${Empty}>No job has failed.<//>`;
-  return html`<section class="failures"><h2 class="hidden">Failures</h2>${failures.map((group, place) => html`<details
-    key=${group.reason} open=${place === 0}><summary><b>${plural(group.count, "job")}</b> ${group.reason}</summary>
-    <ul class="list">${group.jobs.slice(0, SHOWN_IDS).map((id) => html`<li key=${id}><a
-      href=${address(["studies", study, "jobs", id])}><code>${shortId(id)}</code></a></li>`)}
-      ${group.jobs.length > SHOWN_IDS && html`<li class="soft">and ${count(group.count - SHOWN_IDS)} more</li>`}</ul>
-    ${group.log_end ? html`<p class="small soft">The end of the log of the first of them:</p>
-      <pre class="log" tabindex="0" aria-label="End of the log">${group.log_end}</pre>` : html`<${Empty}>It left no log.<//>`}</details>`)}
-    ${again && html`<p class="small soft">When the reason is mended, run them again:</p><${Command} command=${again.command} />`}</section>`;
+  if (before === null || job.value === null || before === job.value) return html`<span class="trend" aria-hidden="true"></span>`;
+  return job.value > before ? html`<span class="trend" title="went up">↑</span>` : html`<span class="trend" title="went down">↓</span>`;
 }
 
 function Commands({commands}) {

@@ -6,8 +6,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from seedfold.jobs.times_text import parse_scheduler_time
 from seedfold.orchestrator.schedulers.answer_numbers import is_whole
 
 _ROW_START = re.compile(
@@ -20,6 +22,7 @@ _STARTED_REST = re.compile(r"(?P<source>\S+)\s+(?:(?P<hosts>\S+)\s+)?(?P<name>\S
 _ELEMENT_NAME = re.compile(r"(?P<name>.*)\[(?P<index>[0-9]{1,18})\]")
 _ELEMENT_REST = re.compile(r"(?P<source>\S+)\s+(?:(?P<hosts>\S+)\s+)?(?P<name>\S+\[\d+\])\s+" + _TIME)
 _NO_ROW = re.compile(r"\s*$|\s*JOBID\b|.*\bno (\w+ )*job(s|\(s\))? found|.*is not found", re.IGNORECASE)
+_MARK_OF_TIME = re.compile(r"\s+[A-Z]$")
 _PENDING = {"PEND", "PSUSP", "WAIT", "PROV"}
 _ENDED = {"DONE", "EXIT"}
 STATES = _PENDING | _ENDED | {"RUN", "USUSP", "SSUSP", "UNKWN", "ZOMBI", "ZOMBIE"}
@@ -128,6 +131,29 @@ def parse_json(text: str) -> tuple[list[BjobsRow], list[str]]:
         return [_row_from_record(record) for record in records if "ERROR" not in record], []
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return [], [text.strip()[:80]]
+
+
+def parse_expected_starts(text: str, field: str, now: datetime) -> dict[tuple[str, int], str]:
+    """Read a list of expected starts; return them as SLURM writes a time, by number and index of the job.
+
+    A job for which LSF says no time is left out, and so are all if the text is no such list.
+    """
+    starts: dict[tuple[str, int], str] = {}
+    for record in _records(text):
+        number, index = str(record.get("JOBID", "")).partition("[")[0], str(record.get("JOBINDEX") or "0")
+        # The simulation marks its times with a letter.
+        moment = parse_scheduler_time(_MARK_OF_TIME.sub("", str(record.get(field.upper()) or "")), now)
+        if moment is not None and is_whole(number) and is_whole(index):
+            starts[number, int(index)] = moment.isoformat(timespec="seconds")
+    return starts
+
+
+def _records(text: str) -> list[Mapping[str, Any]]:
+    try:
+        document, _ = json.JSONDecoder().raw_decode(text[max(0, text.find("{")) :])
+        return [record for record in document["RECORDS"] if isinstance(record, dict)]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return []
 
 
 def _row_from_record(record: Mapping[str, Any]) -> BjobsRow:

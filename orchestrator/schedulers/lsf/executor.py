@@ -1,6 +1,6 @@
 """submitit's executor for LSF, for arrays of thousands of tasks, and safe if the launching process dies.
 
-All elements of an array share one pickle, as on SLURM: see `seedfold.orchestrator.schedulers.slurm.executor`.
+The script calls the function by its name, as on SLURM: see `seedfold.orchestrator.schedulers.slurm.executor`.
 """
 
 from __future__ import annotations
@@ -11,20 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from submitit.core.utils import DelayedSubmission
-
 from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.schedulers.backend import RefusedError
 from seedfold.orchestrator.schedulers.commands import SUBMIT_PATIENCE
 from seedfold.orchestrator.schedulers.lsf import bsub_reply, queries
 from seedfold.orchestrator.schedulers.lsf.directives import JobRequest, is_safe
 from seedfold.orchestrator.schedulers.lsf.submitit_plugin import LsfExecutor, make_script
-from seedfold.orchestrator.schedulers.portable_call import PortableCall
+from seedfold.orchestrator.schedulers.portable_call import python_arguments
 
-_PICKLE = "task.pkl"
 _SCRIPT = "script.sh"
-# submitit counts time-outs. Here the worker decides.
-_MAX_TIMEOUTS = 10**6
 _LONGEST_PATH = 200
 # Until the worker handles signals, a warning would kill the process. A lost warning costs only the work since it came.
 _IGNORE_WARNING_LINE = "trap '' USR2"
@@ -34,18 +29,15 @@ class ArrayExecutor(LsfExecutor):
     """Submits one call as an array, or as a single job if the request has no count."""
 
     def __init__(self, folder: Path, python: str, wrapper: str | None, timeout_s: float) -> None:
-        super().__init__(folder=folder, max_num_timeout=_MAX_TIMEOUTS, python=python)
+        super().__init__(folder=folder, python=python)
         self._wrapper = wrapper
         self._timeout_s = timeout_s
 
     def write_script(
         self, function: Callable[..., None], args: Sequence[Any], request: JobRequest, setup: Sequence[str]
     ) -> Path:
-        """Write the pickle and the script, and return the path of the script."""
+        """Write the script, and return its path."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        delayed = DelayedSubmission(PortableCall(function), *args)
-        delayed.set_timeout(request.minutes or 0, _MAX_TIMEOUTS)
-        delayed.dump(self.folder / _PICKLE)
         number = "${LSB_JOBID}" if request.array_size is None else "${LSB_JOBID}_${LSB_JOBINDEX}"
         pattern = "%J" if request.array_size is None else "%J_%I"
         folder, log = shlex.quote(str(self.folder)), str(self.folder / f"{pattern}.log")
@@ -55,16 +47,12 @@ class ArrayExecutor(LsfExecutor):
             _IGNORE_WARNING_LINE,
             f'exec >> {folder}/"{number}.log" 2>&1 < /dev/null',
             *setup,
-            f'ln -sfn {_PICKLE} {folder}/"{number}_submitted.pkl"',
         ]
+        wrapper = f"{self._wrapper} " if self._wrapper else ""
+        command = f"exec {wrapper}{self.python} {shlex.join(python_arguments(function, args))}"
         path = Path(self.folder / _SCRIPT)
-        path.write_text(make_script(logged_request, lines, self._submitit_command_str), encoding="utf-8")
+        path.write_text(make_script(logged_request, lines, command), encoding="utf-8")
         return path
-
-    @property
-    def _submitit_command_str(self) -> str:
-        command = super()._submitit_command_str.removeprefix("exec ")
-        return f"exec {self._wrapper} {command}" if self._wrapper else f"exec {command}"
 
     def submit_script(self, script_path: Path) -> str:
         """Submit the script to LSF; return the number of the job.

@@ -30,6 +30,7 @@ _LSF_IS_DOWN = re.compile(
 )
 _WARNING = re.compile(r"\W*warning\b", re.IGNORECASE)
 _HISTORY_COMMAND = ("bhist", "-l")
+EXPECTED_START = "esstart_time"
 _FIELDS = "jobid jobindex stat job_name exec_host exit_code exit_reason"
 
 
@@ -149,6 +150,16 @@ def element_ids(array_id: str, indices: Iterable[int]) -> str:
 def read_pending_reasons(job_ids: Sequence[str], timeout_s: float) -> str:
     """LSF's text on why jobs are pending, as printed; empty if there is none."""
     return _output_or_empty(["bjobs", "-p", "-w"], job_ids, timeout_s)
+
+
+def read_expected_starts(job_ids: Sequence[str], dialect: str, timeout_s: float) -> str:
+    """LSF's list of when jobs are expected to start, as JSON; empty if this LSF does not say.
+
+    LSF simulates what will start where ``LSB_ENABLE_ESTIMATION`` is set; older ones do not know the field.
+    """
+    if dialect != "lsf10":
+        return ""
+    return _output_or_empty(["bjobs", "-p", "-o", f"jobid jobindex {EXPECTED_START}", "-json"], job_ids, timeout_s)
 
 
 def read_details_and_histories(job_ids: Sequence[str], timeout_s: float) -> list[str]:

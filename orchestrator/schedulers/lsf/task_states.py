@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.ledger.task_records import TaskRecord
 from seedfold.orchestrator.schedulers.backend import Phase, TaskState
 from seedfold.orchestrator.schedulers.lsf import exit_reasons, queries
-from seedfold.orchestrator.schedulers.lsf.bjobs_rows import BjobsRow, parse_pending_reasons
+from seedfold.orchestrator.schedulers.lsf.bjobs_rows import BjobsRow, parse_expected_starts, parse_pending_reasons
 from seedfold.orchestrator.schedulers.lsf.task_request import short_job_name
 from seedfold.orchestrator.schedulers.task_request import array_name, memory_mib
 
@@ -62,7 +63,8 @@ def find_task_states(
     arrays = [_ListedArray(one, rows) for one in submission_list]
     reports = _read_exit_reports(arrays, timeout_s)
     reasons = _read_pending_reasons(arrays, timeout_s)
-    return {view.submission.token: view.task_states(reports, reasons) for view in arrays}
+    starts = _read_expected_starts(arrays, dialect, timeout_s)
+    return {view.submission.token: view.task_states(reports, reasons, starts) for view in arrays}
 
 
 def _list_rows(submissions: Sequence[Submission], dialect: str, timeout_s: float) -> Iterator[BjobsRow]:
@@ -98,12 +100,15 @@ class _ListedArray:
         return any(row.is_pending for row in self.rows.values())
 
     def task_states(
-        self, reports: Mapping[tuple[str, int], exit_reasons.ExitReport], reasons: Mapping[tuple[str, int], str]
+        self,
+        reports: Mapping[tuple[str, int], exit_reasons.ExitReport],
+        reasons: Mapping[tuple[str, int], str],
+        starts: Mapping[tuple[str, int], str],
     ) -> dict[int, TaskState]:
         """The states of its tasks; LSF knows nothing of those that are missing."""
         if self.array_id is None:
             return {}
-        states = {index: self._state_from_row(index, row, reports, reasons) for index, row in self.rows.items()}
+        states = {index: self._state_from_row(index, row, reports, reasons, starts) for index, row in self.rows.items()}
         for index in self.unclear_tasks():
             report = reports.get((self.array_id, index + 1))
             if index in states or report is None or not report.may_be_named(self.name):
@@ -118,6 +123,7 @@ class _ListedArray:
         row: BjobsRow,
         reports: Mapping[tuple[str, int], exit_reasons.ExitReport],
         reasons: Mapping[tuple[str, int], str],
+        starts: Mapping[tuple[str, int], str],
     ) -> TaskState:
         key = (row.id, row.index)
         lsf_state = row.state
@@ -130,7 +136,8 @@ class _ListedArray:
         reason = (
             reasons.get(key, _HELD_REASON if lsf_state == "PSUSP" else _UNKNOWN_REASON) if phase == "pending" else ""
         )
-        return TaskState(row.id, phase, lsf_state, reason, node=row.host)
+        expected = starts.get(key, "") if phase == "pending" else ""
+        return TaskState(row.id, phase, lsf_state, reason, node=row.host, expected_start=expected)
 
     def _ended_task_state(
         self, index: int, lsf_state: str, report: exit_reasons.ExitReport, row: BjobsRow | None = None
@@ -190,6 +197,15 @@ def _read_pending_reasons(arrays: Iterable[_ListedArray], timeout_s: float) -> d
         return {}
     reasons = parse_pending_reasons(queries.read_pending_reasons(array_ids, timeout_s))
     return {key: readable_reason(reason) for key, reason in reasons.items()}
+
+
+def _read_expected_starts(arrays: Iterable[_ListedArray], dialect: str, timeout_s: float) -> dict[tuple[str, int], str]:
+    """When LSF expects pending tasks to start, where its site has it simulate that."""
+    array_ids = [view.array_id for view in arrays if view.array_id is not None and view.has_pending()]
+    if not array_ids:
+        return {}
+    listed = queries.read_expected_starts(array_ids, dialect, timeout_s)
+    return parse_expected_starts(listed, queries.EXPECTED_START, datetime.now())
 
 
 def readable_reason(lsf_reason: str) -> str:

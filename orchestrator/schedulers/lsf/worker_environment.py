@@ -79,7 +79,7 @@ class LsfEnvironment(ScheduledEnvironment):
 
 
 def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
-    """Run the jobs of this process's element of the array: the function that is passed to submitit."""
+    """Run the jobs of this process's element of the array."""
     from seedfold.orchestrator.worker.task import run_task
 
     array_id, element_index = os.environ["LSB_JOBID"], int(os.environ["LSB_JOBINDEX"])
@@ -94,8 +94,7 @@ def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
     )
     environment.set_alarm()
     run_task(submission, environment)
-    # A task that was killed must not look as if it had succeeded. Exit without a result for submitit, which would write
-    # one more file per element that nobody reads.
+    # A task that was killed must not look as if it had succeeded.
     sys.exit(0 if environment.end_signal is None else 128 + environment.end_signal)
 
 

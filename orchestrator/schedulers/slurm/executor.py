@@ -1,8 +1,8 @@
 """submitit's executor for SLURM, for arrays of thousands of tasks, and safe if the launching process dies.
 
-All elements of an array share one pickle. The script's first line links it to the file name that submitit reads on the
-node, which contains the number of the element. submitit itself writes one pickle per element and renames them after
-`sbatch` has replied: if the launcher dies in between, its elements wait for files that never appear.
+The script calls the function by its name. submitit itself writes one pickle per element and renames them after `sbatch`
+has replied: if the launcher dies in between, its elements wait for files that never appear. Its way to read a pickle on
+the node also imports NumPy, which half of the time goes to in which a task starts.
 """
 
 from __future__ import annotations
@@ -14,20 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import submitit
-from submitit.core.utils import DelayedSubmission
 
 from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.schedulers.answer_numbers import is_whole
 from seedfold.orchestrator.schedulers.backend import RefusedError
 from seedfold.orchestrator.schedulers.commands import SUBMIT_PATIENCE
-from seedfold.orchestrator.schedulers.portable_call import PortableCall
+from seedfold.orchestrator.schedulers.portable_call import python_arguments
 from seedfold.orchestrator.schedulers.slurm import queries
 
-_PICKLE = "task.pkl"
 _SCRIPT = "script.sh"
-# submitit counts time-outs, and counts every end of a job with a limit under ten minutes as one. Here the worker
-# decides.
-_MAX_TIMEOUTS = 10**6
 _NO_ANSWER_TEXTS = ("timed out", "Unable to contact", "Connection refused", "Zero Bytes", "Communication connection")
 # Until the worker handles signals, a warning would kill the process. A lost warning costs only the work since it came.
 _IGNORE_WARNING_LINE = "trap '' USR2"
@@ -52,7 +47,7 @@ class ArrayExecutor(submitit.SlurmExecutor):
     """Submits one call as an array of ``count`` elements, or as a single job if ``count`` is None."""
 
     def __init__(self, folder: Path, python: str, wrapper: str | None, timeout_s: float) -> None:
-        super().__init__(folder=folder, max_num_timeout=_MAX_TIMEOUTS, python=python)
+        super().__init__(folder=folder, python=python)
         self._wrapper = wrapper
         self._timeout_s = timeout_s
 
@@ -62,14 +57,10 @@ class ArrayExecutor(submitit.SlurmExecutor):
         return 1
 
     def write_script(self, function: Callable[..., None], args: Sequence[Any], options: Mapping[str, Any]) -> Path:
-        """Write the pickle and the script, and return the path of the script."""
+        """Write the script, and return its path."""
         self.update_parameters(
             time=options["time"],
-            setup=[
-                _IGNORE_WARNING_LINE,
-                *options["setup"],
-                self._link_pickle_line(is_array=options["count"] is not None),
-            ],
+            setup=[_IGNORE_WARNING_LINE, *options["setup"]],
             stderr_to_stdout=True,
             use_srun=False,
             wckey=None,
@@ -79,23 +70,12 @@ class ArrayExecutor(submitit.SlurmExecutor):
         if options["count"] is not None:
             self.parameters["map_count"] = options["count"]
         self.folder.mkdir(parents=True, exist_ok=True)
-        delayed = DelayedSubmission(PortableCall(function), *args)
-        delayed.set_timeout(options["time"], _MAX_TIMEOUTS)
-        delayed.dump(self.folder / _PICKLE)
-        script = Path(self.folder / _SCRIPT)
-        script.write_text(self._make_submission_file_text(self._submitit_command_str, ""), encoding="utf-8")
-        return script
-
-    def _link_pickle_line(self, is_array: bool) -> str:
-        folder = shlex.quote(str(self.folder))
-        number = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}" if is_array else "${SLURM_JOB_ID}"
-        return f'ln -sfn {_PICKLE} {folder}/"{number}_submitted.pkl"'
-
-    @property
-    def _submitit_command_str(self) -> str:
         # Python replaces the shell, so that Python receives the warning signal.
         wrapper = f"{self._wrapper} " if self._wrapper else ""
-        return f"exec {wrapper}{super()._submitit_command_str}"
+        command = f"exec {wrapper}{self.python} {shlex.join(python_arguments(function, args))}"
+        script = Path(self.folder / _SCRIPT)
+        script.write_text(self._make_submission_file_text(command, ""), encoding="utf-8")
+        return script
 
     def submit_script(self, script: Path) -> str:
         """Submit the script to SLURM; return the number of the job.

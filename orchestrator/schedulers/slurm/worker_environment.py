@@ -43,7 +43,7 @@ class SlurmEnvironment(ScheduledEnvironment):
 
 
 def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
-    """Run the jobs of this process's element of the array: the function that is passed to submitit."""
+    """Run the jobs of this process's element of the array."""
     from seedfold.orchestrator.worker.task import run_task
 
     array_id = os.environ["SLURM_ARRAY_JOB_ID"]
@@ -58,5 +58,5 @@ def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
         warning_s=warning_s,
     )
     run_task(submission, environment)
-    # Exit without a result for submitit, which would write one more file per element that nobody reads.
+    # Under an earlier version, submitit calls this, and would write a result that nobody reads.
     sys.exit(0)

@@ -303,6 +303,12 @@ def parameters(job: Job) -> list[str]:
     ]
 
 
+def expected_start(system: System, job: Job) -> str:
+    """Empty where nothing is simulated."""
+    expected = system.settings.starts_in
+    return "" if expected is None or job.state not in PENDING else f"{moment(time.time() + expected)} L"
+
+
 # -o and -json
 
 
@@ -351,6 +357,7 @@ FIELDS: dict[str, Callable[[System, Job], str]] = {
     "nexec_host": lambda system, job: str(len(job.allocation)),
     "nalloc_slot": lambda system, job: str(sum(job.allocation.values())),
     "slots": lambda system, job: str(sum(job.allocation.values())),
+    "esstart_time": lambda system, job: expected_start(system, job),
     "submit_time": lambda system, job: moment(job.submitted),
     "start_time": lambda system, job: moment(job.started),
     "finish_time": lambda system, job: moment(job.ended),

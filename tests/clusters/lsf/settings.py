@@ -58,6 +58,7 @@ class Settings:
 
     ``time_scale`` shrinks what LSF counts in minutes or seconds: limits, warnings, intervals, start times.
     ``exit_reasons`` says whether ends are told as ``TERM_RUNLIMIT`` and the like; None: as the dialect is used to.
+    ``starts_in`` is in how many seconds the simulation of starts expects each pending job to start; None: it is off.
     ``oddities`` are documented in `clusters.lsf.oddities`.
     """
 
@@ -79,6 +80,7 @@ class Settings:
     max_slots_per_user: int | None = None
     preemption: Literal["suspend", "terminate", "requeue"] = "suspend"
     exit_reasons: bool | None = None
+    starts_in: float | None = None
     oddities: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -80,7 +80,7 @@ COMMANDS = [
     command("no job at all", "logs", says=("JOB",)),
     command("unknown axis of a job", "show", "sede=0", says=("sede", "did you mean 'seed'")),
     command("unknown stage of a job", "show", "trian", "seed=0", "fold=0", says=("trian", "did you mean 'train'")),
-    command("no job of such values", "show", "seed=7", "fold=0", says=("seed=7 fold=0", "no job")),
+    command("no job of such values", "show", "seed=7", "fold=0", says=("seed=7", "no job", "values: 0, 1")),
     command("attempt that was not", "logs", "seed=0", "fold=0", "--attempt", "9", says=("attempt 9", "attempt is 1")),
     command("explain with one job", "explain", "seed=0 fold=0", says=("JOB",)),
     command("unknown table", "results", "toy", "metrix", says=("metrix", "metrics")),

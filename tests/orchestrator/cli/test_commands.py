@@ -156,9 +156,9 @@ def test_a_launch_that_has_to_wait_says_for_what(toy: Toy) -> None:
 
 
 WITHOUT_WORKER = """
-import os, sys
+import sys
 
-if "SUBMITIT_EXECUTOR" in os.environ:
+if "seedfold.orchestrator.seat:work" in sys.orig_argv:
     sys.modules["seedfold.orchestrator.worker.worker"] = None
 """
 

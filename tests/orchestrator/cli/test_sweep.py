@@ -128,6 +128,20 @@ def test_a_shell_script_and_its_metrics_file(project: Toy) -> None:
     assert "fit.sh" in project.output_of("status", "mine")
 
 
+def test_a_sweep_begins_with_a_pilot(project: Toy) -> None:
+    words = ("sweep", "--name", "mine", "--pilot", "1", "x=1,2,3", "--", "true", "{x}")
+    swept = project.run_in_process(*words)
+    assert swept.returncode == 0, swept.stderr
+    assert "2 jobs are held" in swept.stdout
+    assert project.states("mine") == {"done": 1, "waiting": 2}
+    project.output_of("release", "mine")
+    wait_until(lambda: project.states("mine") == {"done": 3}, pause_s=0.3)
+    project.wait_for_workers()
+    refused = project.run_in_process("sweep", "--name", "other", "--pilot-auto", "x=1,2", "--", "true", "{x}")
+    assert refused.returncode == 2
+    assert "--pilot-auto: add --pilot N" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -82,3 +82,28 @@ def test_options_that_cannot_be_are_refused(finished: Toy, arguments: tuple[str,
     ended = finished.run_in_process("results", "toy", *arguments)
     assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1), ended.stderr
     assert says in ended.stderr
+
+
+def test_rows_are_sorted_by_a_metric_with_the_best_first(finished: Toy) -> None:
+    header, *rows = lines(finished, "runs", "--sort", "val.accuracy", "--wide", columns=300)
+    place = header.split().index("val.accuracy")
+    values = [float(row.split()[place]) for row in rows]
+    assert values == sorted(values, reverse=True)
+    header, *rows = lines(finished, "runs", "--sort", "seed", "--wide", columns=300)
+    assert [row.split()[header.split().index("seed")] for row in rows] == ["0"] * 3 + ["1"] * 3
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--sort", "accurcy"), "did you mean 'accuracy'"),
+        (("--sort", "accuracy", "--format", "csv"), "--sort"),
+        (("runs", "--split", "val"), "--split"),
+        (("--split", "vall"), "splits: test, val"),
+        (("--where", "seed=9"), "seed=9: no job has this value"),
+    ],
+)
+def test_what_a_table_does_not_have_is_refused(finished: Toy, words: tuple[str, ...], says: str) -> None:
+    ended = finished.run_in_process("results", "toy", *words)
+    assert ended.returncode == 2
+    assert says in ended.stderr

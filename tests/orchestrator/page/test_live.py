@@ -36,6 +36,8 @@ def test_running_jobs_show_their_curves_and_failed_ones_their_logs(toy: Toy) -> 
     assert points[ids[0]] == [[0, 0.25], [1, None], [2, 0.5]]
     assert answer["metric"] == "val/accuracy"
     assert all(curve["running"] for curve in answer["curves"])
+    assert [curve["where"] for curve in ask(page, "studies/light/curves", mean=1)["curves"]] == [""]
+    assert ask(page, "studies/light/curves", mean=1)["repeated"] == ["seed", "fold"]
     [shown] = [job for job in ask(page, "studies/light")["running"] if job["id"] == ids[0]]
     assert (shown["metric"], shown["value"], shown["stage"]) == ("val/accuracy", 0.5, "train")
     toy.release_jobs()
@@ -46,6 +48,10 @@ def test_running_jobs_show_their_curves_and_failed_ones_their_logs(toy: Toy) -> 
     assert (failure["count"], len(failure["jobs"])) == (3, 3)
     assert "unlucky" in failure["reason"]
     assert "seed 1, attempt 1" in failure["log_end"]
+    assert failure["condition"] == "seed=1", "and no other job that has ended"
+    assert failure["command"] == f"seedfold resume light --kind error --root {toy.root}"
+    lines = [each["command"] for each in ask(page, "studies/light/jobs", state="failed")["commands"]]
+    assert f"seedfold resume light --root {toy.root}" in lines
     log = ask(page, f"studies/light/jobs/{failure['jobs'][0]}/log")
     assert "ValueError" in log["text"]
     toy.wait_for_workers()
@@ -66,8 +72,8 @@ def test_names_and_values_that_are_written_to_do_harm_are_text(toy: Toy) -> None
     keys = [column["key"] for column in answer.json()["columns"]]
     assert answer.json()["rows"][0][keys.index("note")] == HOSTILE
     # What follows a condition of the page as a command stays one word of the shell.
-    chosen = ask(page, "studies/hostile/jobs", where='note="$(rm -rf ~)\'"')
-    assert "'note=\"$(rm -rf ~)'\"'\"'\"'" in chosen["command"]
+    chosen = ask(page, "studies/hostile/jobs", where='note!="$(rm -rf ~)\'"')
+    assert "'note!=\"$(rm -rf ~)'\"'\"'\"'" in chosen["command"]
     for row in answer.json()["rows"]:
         assert ask(page, f"studies/hostile/jobs/{row[0]}")["id"] == row[0]
     wait_until(lambda: ask(page, "studies/hostile")["states"]["done"] == 2)

@@ -21,6 +21,7 @@ from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.page.commands import study_commands
 from seedfold.orchestrator.page.kept_studies import KeptStudy
 from seedfold.orchestrator.state.job_states import STATES
+from seedfold.results.store.thumbnails import PNG_SIGNATURE, write_thumbnails
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def test_jobs_are_grouped(page: TestClient) -> None:
         (0, 3, {"done": 3}),
         (1, 3, {"done": 3}),
     ]
-    rows = rows_of(ask(page, "studies/toy/jobs", where="seed=0"))
+    rows = rows_of(ask(page, "studies/toy/jobs", where=groups[0]["where"]))
     assert math.isclose(groups[0]["means"]["val.auroc"], sum(row["val.auroc"] for row in rows) / 3)
 
 
@@ -154,7 +155,7 @@ def test_a_job_is_as_show_says(finished: Toy, page: TestClient) -> None:
     assert found["axes"] == shown["axes"]
     assert found["configuration"].splitlines()[0] in finished.output_of("show", job)
     assert {file["path"].rsplit("/", 1)[1] for file in found["files"]} >= {"predictions.val.parquet", "log.1.txt"}
-    assert any(f"seedfold run {job[:12]} --study toy" in line for line in found["repeat"])
+    assert any(f"seedfold run {job[:12]} --study toy" in each["command"] for each in found["repeat"])
 
 
 def test_jobs_are_compared(page: TestClient) -> None:
@@ -187,7 +188,24 @@ def test_the_worst_predictions_come_first(page: TestClient) -> None:
     worst = rows_of(answer)[0]
     assert math.isclose(worst["error"], -math.log(worst["probability_of_target"]))
     assert "no such split" in ask(page, f"studies/toy/jobs/{job}/predictions", status=400, split="tset")["error"]
-    ask(page, f"studies/toy/jobs/{job}/image", status=404, sample="s000")
+    ask(page, f"studies/toy/jobs/{job}/image", status=404, sample="s000", split="val")
+
+
+def test_thumbnails_that_a_job_has_kept_are_shown_and_nothing_else(done: Toy) -> None:
+    page = open_page(done.root)
+    job = job_ids(page)[0]
+    worst = rows_of(ask(page, f"studies/toy/jobs/{job}/predictions", split="val", size=2))[0]["sample"]
+    picture = PNG_SIGNATURE + b"a picture"
+    write_thumbnails(done.study("toy").result_folder(job, 1), "val", {worst: picture})
+    page = open_page(done.root)
+    answer = ask(page, f"studies/toy/jobs/{job}/predictions", split="val", size=2)
+    assert (answer["images"], answer["with_image"]) == (True, [worst])
+    assert not ask(page, f"studies/toy/jobs/{job}/predictions", split="test")["images"]
+    shown = page.get(f"/api/studies/toy/jobs/{job}/image", params={"split": "val", "sample": worst})
+    assert (shown.status_code, shown.content) == (200, picture)
+    assert (shown.headers["content-type"], shown.headers["x-content-type-options"]) == ("image/png", "nosniff")
+    for wrong in ({"split": "test", "sample": worst}, {"split": "../val", "sample": worst}, {"split": "val"}):
+        ask(page, f"studies/toy/jobs/{job}/image", status=503 if "/" in wrong["split"] else 404, **wrong)
 
 
 @pytest.mark.parametrize("address", ["studies/nothing", "studies/toy/jobs/abc", "studies/toy/jobs/ffffffffffff"])
@@ -220,7 +238,7 @@ def test_the_command_lines_that_are_shown_are_ones_that_the_command_takes(page: 
     shown = [each["command"] for each in study_commands(study, {"states": dict.fromkeys(STATES, 1), "held": 1})]
     chosen = ask(page, "studies/toy/jobs", where="seed=1 fold>=1", stage="train")
     shown += [each["command"] for each in chosen["commands"]]
-    shown += ask(page, f"studies/toy/jobs/{job}")["repeat"]
+    shown += [each["command"] for each in ask(page, f"studies/toy/jobs/{job}")["repeat"]]
     assert {line.split()[1] for line in shown} >= {"watch", "cancel", "resume", "rerun", "results", "run", "show"}
     for line in shown:
         program, name, *words = shlex.split(line)

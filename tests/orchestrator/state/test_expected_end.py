@@ -78,6 +78,16 @@ def test_a_running_job_shows_its_epoch_and_the_metric_that_it_watches(tmp_path: 
     }
 
 
+def test_a_job_that_ends_while_its_records_are_read_is_shown_without(tmp_path: Path) -> None:
+    view = make_view(tmp_path, 1, "running")
+    records = Attempt(view.job, 1, view.job_state.holding_study.job_folder(view.job.id)).records
+    records.mkdir(parents=True)
+    # Listed, and gone when it is read.
+    (records / "metrics.1.jsonl").symlink_to("gone")
+    [found] = find_running([view])
+    assert (found.epoch, found.metric) == (None, None)
+
+
 def test_a_job_that_tells_nothing_is_shown_without(tmp_path: Path) -> None:
     [found] = find_running([make_view(tmp_path, 1, "running"), make_view(tmp_path, 2, "done")])
     assert found.to_json() == {

@@ -122,12 +122,15 @@ def test_parts_of_files_and_records_whose_writer_was_killed_are_left_over(toy: T
     claims = toy.study("light").path / "claims" / "ab"
     claims.mkdir(exist_ok=True)
     old, new = claims / f".{'ab' * 32}.1.0123456789ab", claims / f".{'ab' * 32}.2.0123456789ab"
-    for file in (old, new):
+    clock = toy.study("light").path / ".clock.0123456789ab"
+    for file in (old, new, clock):
         file.touch()
-    os.utime(old, (1e9, 1e9))
-    assert items(toy) == {"leftovers": {old.name, "records"}}
+    for file in (old, clock):
+        os.utime(file, (1e9, 1e9))
+    assert items(toy) == {"leftovers": {old.name, clock.name, "records"}}
     toy.output_of("gc", "light", "--yes")
     assert not old.exists()
+    assert not clock.exists()
     assert new.exists()
 
 

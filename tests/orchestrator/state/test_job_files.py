@@ -33,3 +33,14 @@ def test_of_what_a_program_keeps_the_newest_of_each_name_counts(tmp_path: Path) 
         (folder / name).touch()
         os.utime(folder / name, (1000 - age, 1000 - age))
     assert find_checkpoints(root, root.study_folder("s"), JOB, FIT) == {"last": folder / "last-2.ckpt"}
+
+
+def test_a_checkpoint_that_its_job_replaces_meanwhile_is_passed_over(tmp_path: Path) -> None:
+    root = Root(tmp_path)
+    folder = root.study_folder("s").job_folder(JOB) / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "last-1.ckpt").touch()
+    # Listed, and gone when it is looked at.
+    (folder / "last-2.ckpt").symlink_to("gone")
+    (folder / "best.ckpt").symlink_to("gone")
+    assert find_checkpoints(root, root.study_folder("s"), JOB, FIT) == {"last": folder / "last-1.ckpt"}

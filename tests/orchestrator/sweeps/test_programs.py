@@ -39,6 +39,17 @@ def test_sweep_gives_each_job_what_hydra_would(stranger: HydraProgram) -> None:
 
 
 @pytest.mark.slow
+def test_a_sweep_begins_with_a_pilot(stranger: HydraProgram) -> None:
+    said = stranger.sweep("seed=1,2,3", "hydra.launcher.pilot=1")
+    assert "2 jobs are held" in said
+    assert stranger.executions() == ["small-0.1-1"]
+    assert stranger.toy.states("train") == {"done": 1, "waiting": 2}
+    assert "hydra.launcher.pilot_auto: add pilot=N" in stranger.sweep(
+        "seed=1", "hydra.launcher.pilot_auto=true", code=2
+    )
+
+
+@pytest.mark.slow
 def test_failed_jobs_are_told_and_tried_again_only_when_asked(stranger: HydraProgram) -> None:
     points = ("seed=1,2,3", "bad_seeds=[2]")
     said = stranger.sweep(*points, code=1)

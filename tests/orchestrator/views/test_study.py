@@ -101,6 +101,20 @@ def test_launch_resume_cancel(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None
     assert study.job(seed=0).state == "cancelled"
 
 
+def test_a_pilot_is_held_and_released(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = open_study(toy, monkeypatch)
+    assert sorted(study.launch("fold=0,1", pilot=1)["state"]) == ["done", "waiting", "waiting", "waiting"]
+    assert sorted(study.release("seed=0", wait=True)["state"]) == ["done", "done", "waiting", "waiting"]
+    assert sorted(study.hold()["state"]) == ["done", "done", "waiting", "waiting"]
+    study.throttle(1)
+    assert toy.json_of("status", "light")["throttle"] == 1
+    study.throttle(None)
+    with pytest.raises(UsageError, match="must be at least 1"):
+        study.throttle(0)
+    with pytest.raises(UsageError, match="--pilot-auto: add"):
+        study.launch("fold=0,1", pilot_auto=True)
+
+
 def test_the_report_is_a_file(done: Toy) -> None:
     path = sf.study("toy", done.root).report()
     assert path == done.study().outputs_folder / "report.html"

@@ -66,7 +66,7 @@ def launch(toy: Toy, *args: str) -> str:
 
 
 def worker_logs(toy: Toy) -> str:
-    return "".join(file.read_text() for file in toy.root.glob("*/submissions/*/submitit/*log.*"))
+    return "".join(file.read_text() for file in toy.root.glob("*/submissions/*/worker.log"))
 
 
 def test_a_webhook_is_told_once_of_each_end(toy: Toy, hook: Hook) -> None:

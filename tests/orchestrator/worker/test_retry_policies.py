@@ -10,6 +10,7 @@ import pytest
 from toyproject import Toy
 
 TROUBLE = """
+import os
 import resource
 
 import numpy as np
@@ -27,6 +28,16 @@ def memory(work):
         return
     resource.setrlimit(resource.RLIMIT_AS, (2 * 1024**3, 2 * 1024**3))
     np.zeros((1024, 1024, 1024, 4))
+
+
+class OutOfMemoryError(RuntimeError):
+    pass
+
+
+def gpu(work):
+    halvings = os.environ.get("SEEDFOLD_MICRO_BATCH_HALVINGS", "0")
+    if int(halvings) < 2:
+        raise OutOfMemoryError(f"CUDA out of memory with {halvings}")
 
 
 def name(work):
@@ -87,12 +98,30 @@ def test_out_of_memory_is_tried_again(toy: Toy) -> None:
     assert (failure["kind"], failure["attempts"]) == ("oom_host", 2)
 
 
+def test_the_micro_batch_is_halved_after_each_failure_where_the_study_allows_it(toy: Toy) -> None:
+    often = ("failures.kinds.oom_gpu.retries=2", "failures.kinds.oom_gpu.wait_s=0")
+    assert trouble(toy, "gpu", *often, "failures.kinds.oom_gpu.halve_micro_batch=true")["states"]["done"] == 1
+    [job] = toy.study("trouble").path.glob("store/*/*.3")
+    assert "HALVINGS" not in (job / "result.json").read_text().partition('"provenance"')[0], "it is not part of the job"
+    trouble(toy, "gpu", *often, "study=again", attempts=1)
+    [failure] = toy.json_of("status", "again")["failures"]
+    assert (failure["attempts"], failure["reason"]) == (3, "OutOfMemoryError: CUDA out of memory with 0")
+
+
 def test_identical_tracebacks_stop_the_stage(toy: Toy) -> None:
     ended = toy.launch(
         "--wait", "seed=range(0,12)", "fold=0", "fail_seeds=[0,1,2,3,4,5,6,7,8,9,10,11]", "cluster.slots=1"
     )
     assert ended.returncode == 1
     assert toy.states() == {"failed": 5, "waiting": 7}
+    why = "7 jobs wait: the worker began no more after 5 equal failures in a row"
+    assert why in ended.stdout
+    shown = toy.output_of("status", "toy")
+    assert why in shown
+    assert "  all with seed=0,1,2,3,4\n" in shown
+    assert "no worker is running" not in shown
+    logs = toy.output_of("logs", "toy", "--failed")
+    assert logs.count("Traceback") == 5, "they differ in the number of the seed"
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -116,7 +118,23 @@ def test_floats_are_split_into_streams_without_dictionary(tmp_path: Path) -> Non
     assert "BYTE_STREAM_SPLIT" in columns["logit_0"].encodings
     assert not columns["logit_0"].has_dictionary_page
     assert columns["head"].has_dictionary_page
-    assert {column.compression for column in columns.values()} == {"ZSTD"}
+    assert {name: column.compression for name, column in columns.items() if name != "logit_1"} == {
+        **dict.fromkeys(("sample_id", "target", "head"), "ZSTD"),
+        "logit_0": "LZ4",
+    }
+    assert not columns["logit_0"].is_stats_set
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(['"', "\\", "a\x1fb", "é\x7f"])))
+def test_the_digest_of_samples_is_that_of_their_json(ids: list[str]) -> None:
+    text = json.dumps(sorted(ids), ensure_ascii=False)
+    assert samples_digest(ids) == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_ids_that_are_expected_twice_are_repeated(tmp_path: Path) -> None:
+    ids = ["a", "a", "c"]
+    with pytest.raises(DataFailure, match=r"repeated sample ids: 1 \('a'\)"):
+        write(tmp_path, sample_ids=ids, expected=ids)
 
 
 @pytest.mark.parametrize(
@@ -179,3 +197,10 @@ def test_foreign_and_damaged_files_are_refused(tmp_path: Path) -> None:
             read_footer(path)
         with pytest.raises(DataFailure, match=why):
             read_predictions(path)
+
+
+def test_a_row_takes_no_more_bytes_than_its_logits_and_two_more(tmp_path: Path) -> None:
+    ids, draw = [f"sample_{number:06d}" for number in range(12_000)], np.random.default_rng(0)
+    logits, targets = draw.normal(size=(12_000, 8)).astype(np.float32), draw.integers(0, 8, 12_000)
+    path = write(tmp_path, sample_ids=ids, expected=ids, targets=targets, logits={"main": logits})
+    assert path.stat().st_size <= 34 * len(ids)

@@ -13,9 +13,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seedfold.jobs.work import ConfigFailure, NonFiniteFailure, RunInterrupted, Work
+from seedfold.jobs.work import MICRO_BATCH_HALVINGS, ConfigFailure, NonFiniteFailure, RunInterrupted, Work
 from seedfold.results.store.metrics import auroc
+from seedfold.results.store.thumbnails import read_thumbnails
+from seedfold.trainers.data.file_inputs import FileInputs
 from seedfold.trainers.data.job_data import load_data
+from seedfold.trainers.data.samples import UNKNOWN, Samples
 from seedfold.trainers.stages import fit_predict
 
 Compose = Callable[..., dict[str, Any]]
@@ -71,6 +74,34 @@ def test_digits_are_learnt_and_every_sample_is_predicted_once(compose: Compose, 
     data = load_data(config, lambda path: None)
     assert val["sample_id"].tolist() == list(data.evaluation_splits["val"].ids)
     assert set(val["sample_id"]).isdisjoint(data.train.ids)
+    pictures = read_thumbnails(job.staging, "test")
+    logits, targets = test.filter(like="logit_").to_numpy(), test["target"].to_numpy()
+    error = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(targets)), targets]
+    assert set(pictures) == set(test["sample_id"].to_numpy()[np.argsort(-error)[:100]]), "those of the worst"
+
+
+def test_inputs_that_are_no_images_have_no_thumbnails(compose: Compose, work: MakeWork) -> None:
+    job = work(compose(*QUICK, "predict.thumbnails=5"))
+    fit_predict.run(job)
+    assert read_thumbnails(job.staging, "test") == {}
+    with pytest.raises(ConfigFailure, match=r"predict\.thumbnails: -1"):
+        fit_predict.run(work(compose(*QUICK, "predict.thumbnails=-1")))
+
+
+def test_of_volumes_that_stay_in_files_the_worst_are_read_one_by_one(compose: Compose, work: MakeWork) -> None:
+    job, read = work(compose(*QUICK)), list[int]()
+
+    def read_volume(row: int, into: np.ndarray) -> None:
+        read.append(row)
+        into[...] = row
+
+    volumes = FileInputs(read_volume, (2, 4, 5, 6), np.uint8, np.arange(9), 1)
+    samples = Samples(tuple(f"case{row}" for row in range(9)), volumes, np.array([0] * 8 + [UNKNOWN]))
+    logits = {"main": np.stack([np.zeros(9), np.arange(9)], axis=1).astype(np.float32)}
+    fit_predict._write_split(job, "val", samples, logits)
+    fit_predict._write_thumbnails(job, "val", samples, 3)
+    assert list(read_thumbnails(job.staging, "val")) == ["case7", "case6", "case5"], "no target of case8 is known"
+    assert read == [7, 6, 5]
 
 
 def test_the_history_has_a_row_an_epoch(compose: Compose, work: MakeWork) -> None:
@@ -120,14 +151,20 @@ def test_the_number_of_batches_handed_over_at_once_changes_nothing(
     assert predictions(one, "test").equals(predictions(many, "test"))
 
 
-def test_gradients_of_several_batches_make_the_step_of_one_large_batch(compose: Compose, work: MakeWork) -> None:
+def test_gradients_of_several_batches_make_the_step_of_one_large_batch(
+    compose: Compose, work: MakeWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = ("model.dropout=0", "trainer.max_epochs=2", "optimizer=sgd", "optimizer.lr=0.3")
     whole = work(compose(*QUICK, *settings, "trainer.batch_size=182"), "whole")
     parts = work(compose(*QUICK, *settings, "trainer.batch_size=91", "trainer.accumulate=2"), "parts")
     micro = work(compose(*QUICK, *settings, "trainer.batch_size=182", "trainer.micro_batch=50"), "micro")
     for job in (whole, parts, micro):
         fit_predict.run(job)
-    logits = [predictions(job, "test")[["logit_0", "logit_1"]].to_numpy() for job in (whole, parts, micro)]
+    monkeypatch.setenv(MICRO_BATCH_HALVINGS, "2")
+    halved = work(compose(*QUICK, *settings, "trainer.batch_size=182"), "halved")
+    fit_predict.run(halved)
+    logits = [predictions(job, "test")[["logit_0", "logit_1"]].to_numpy() for job in (whole, parts, micro, halved)]
+    assert np.array_equal(logits[2], logits[3]), "four parts, as with micro_batch=50"
     assert np.abs(logits[0] - logits[1]).max() < 1e-4
     assert 0 < np.abs(logits[0] - logits[2]).max() < 1e-4
 
@@ -302,7 +339,7 @@ def test_test_time_augmentation_averages_probabilities_and_repeats(
     fit_predict.run(first)
     fit_predict.run(again)
     assert results(first) == results(again)
-    assert list(results(first)) == ["epochs.csv", "predictions.test.parquet"]
+    assert list(results(first)) == ["epochs.csv", "predictions.test.parquet", "thumbnails.test.parquet"]
     logits = predictions(first, "test").filter(like="logit_").to_numpy()
     assert np.exp(logits).sum(axis=1) == pytest.approx(np.ones(360), abs=1e-5)
     assert not np.array_equal(logits, predictions(plain, "test").filter(like="logit_").to_numpy())

@@ -111,6 +111,21 @@ def test_a_quick_look_ends_after_so_many_batches(compose: Compose, work: MakeWor
     assert (attempt.staging / "predictions.test.parquet").exists()
 
 
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_a_last_epoch_that_is_cut_short_counts_as_every_other(
+    compose: Compose, work: MakeWork, accumulate: int
+) -> None:
+    config = compose(
+        *QUICK, "trainer.max_steps=13", "trainer.steps_per_execution=1", f"trainer.accumulate={accumulate}"
+    )
+    attempt = work(config)
+    fit_predict.run(attempt)
+    epochs = pd.read_csv(attempt.staging / "epochs.csv")
+    assert len(epochs) == 2
+    # Its batches have changed the network, and it was validated afterwards.
+    assert epochs["val/loss"].is_unique
+
+
 @pytest.mark.parametrize("model", ["mlp", "logistic"])
 def test_new_samples_are_predicted_from_kept_weights_without_any_training(
     compose: Compose, work: MakeWork, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: str

@@ -33,7 +33,7 @@ for file in sorted(Path(seedfold.__path__[0], "conf", "experiment").glob("*.yaml
 @pytest.fixture
 def without(tmp_path: Path) -> Path:
     """The package in a folder of its own, without the study."""
-    shutil.copytree(Path(seedfold.__file__).parent, tmp_path / "seedfold", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(Path(seedfold.__file__).parent, tmp_path / "seedfold")
     shutil.rmtree(tmp_path / "seedfold" / "trainers" / "studies" / STUDY)
     files = list((tmp_path / "seedfold" / "conf").glob(f"*/{STUDY}*.yaml"))
     assert files

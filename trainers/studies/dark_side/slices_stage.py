@@ -39,7 +39,7 @@ from seedfold.trainers.studies.dark_side.slices import EMPTY_MASK
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PRELOAD = ("numpy", "pyarrow.parquet", "hydra.utils", "seedfold.trainers.studies.dark_side.slices_stage")
+PRELOAD = ("numpy", "pandas", "pyarrow.parquet", "hydra.utils", "seedfold.trainers.studies.dark_side.slices_stage")
 
 
 _log = logging.getLogger(__name__)

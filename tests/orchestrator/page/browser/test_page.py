@@ -37,17 +37,23 @@ GO_TO = """place => new Promise((begun) => {
 MODULE = f'''
 """Jobs that learn a little before they wait, and a little after; what they print and are called is hostile."""
 
+import numpy as np
+
 import seedfold
 import toy.work
+from seedfold.results.store.thumbnails import write_thumbnails
+from seedfold.trainers.data.thumbnails import make_thumbnail
 
 PRELOAD = toy.work.PRELOAD
 
 
 def run(work):
-    """Log three steps, predict, log three more."""
+    """Log three steps, predict, keep the pictures of some samples, log three more."""
     log(work, range(3))
     print({HOSTILE!r}, flush=True)
     toy.work.run(work)
+    picture = make_thumbnail(np.eye(8))
+    write_thumbnails(work.staging, "val", {{f"s{{number:03d}}": picture for number in range(0, 12, 3)}})
     log(work, range(3, 6))
 
 
@@ -187,6 +193,9 @@ def look_at_each_view(window: Window, ids: list[str]) -> None:
     headline = table(window.open("/studies/curves"), "Results")
     expect(headline).to_contain_text("plain")
     expect(headline).to_contain_text(HOSTILE)
+    headline.get_by_role("button", name="note").click()
+    expect(headline.locator("th[aria-sort=ascending]")).to_have_count(1)
+    expect(page.locator(".bests .lead").first).to_contain_text("Best of 2 so far")
 
     window.open("/studies/curves/settings?metric=val.accuracy")
     expect(page.get_by_role("img", name=re.compile("against note"))).to_be_visible()
@@ -199,11 +208,18 @@ def look_at_each_view(window: Window, ids: list[str]) -> None:
     window.open("/studies/curves/failures")
     expect(page.locator(".failures pre")).to_contain_text("seed 2 is an unlucky one")
     expect(page.locator(".failures summary")).to_contain_text("2 jobs")
+    expect(page.locator(".failures")).to_contain_text("Every job with seed=2 that has ended failed so, and no other.")
+    expect(page.locator(".failures .command code")).to_contain_text("seedfold resume curves --kind error")
+    page.locator(".states a").filter(has_text="failed").click()
+    expect(table(page, "Jobs").locator("tbody tr")).to_have_count(2)
+    expect(page.locator(".commands")).not_to_contain_text("seedfold rerun")
 
     look_at_the_table(window)
     look_at_a_job(window, ids)
     window.open(f"/compare?jobs={','.join(f'curves/{job}' for job in ids[:2])}")
     expect(table(page, "Metrics").locator("thead a")).to_have_count(2)
+    expect(page.get_by_role("img", name=re.compile("^val.accuracy"))).to_be_visible()
+    expect(page.get_by_label("Place").get_by_role("link", name="curves")).to_be_visible()
     window.open("/studies/nothing")
     expect(page.get_by_role("alert")).to_contain_text("nothing")
     # That there is no such study was answered as an error, of which the browser tells.
@@ -217,6 +233,7 @@ def table(page: Any, name: str) -> Any:
 
 def brush(page: Any) -> None:
     """Drag along the axis of the metric: the jobs in that part are listed."""
+    page.locator(".wide-chart canvas").scroll_into_view_if_needed()
     box = page.locator(".wide-chart canvas").bounding_box()
     right, top, bottom = box["x"] + box["width"] - 60, box["y"] + 40, box["y"] + box["height"] - 45
     page.mouse.move(right, top)
@@ -236,18 +253,25 @@ def look_at_the_table(window: Window) -> None:
     rows = table(page, "Jobs").locator("tbody tr")
     expect(rows).to_have_count(6)
     page.get_by_label("only jobs where").fill("seed<2")
-    page.get_by_label("only jobs where").press("Enter")
+    # A command line must not be copied for other jobs than those that one has just written down.
+    expect(page.locator(".commands")).to_be_hidden()
+    page.get_by_role("button", name="Apply").click()
     expect(rows).to_have_count(4)
     assert "where=seed" in page.url
     expect(page.locator(".commands")).to_contain_text("--where 'seed<2'")
     page.locator("button.sort").filter(has_text="seed").click()
     expect(page.locator("th[aria-sort=ascending]")).to_have_count(1)
+    top = rows.first.bounding_box()["y"]
     page.get_by_label(re.compile("^select ")).nth(0).check()
     page.get_by_label(re.compile("^select ")).nth(1).check()
+    assert rows.first.bounding_box()["y"] == top, "the table stays below the pointer"
     page.get_by_role("link", name="Compare 2 jobs").click()
     expect(page.get_by_role("heading", name="Settings that differ")).to_be_visible()
     page.go_back()
     expect(rows).to_have_count(4)
+    page.get_by_role("button", name="Show only these").click()
+    expect(rows).to_have_count(2)
+    expect(page.locator(".commands")).to_contain_text("--where job=")
     page.get_by_label("only jobs where").fill("colour=red")
     page.get_by_label("only jobs where").press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("colour")
@@ -269,6 +293,13 @@ def look_at_a_job(window: Window, ids: list[str]) -> None:
     expect(table(page, "Difference")).to_be_visible()
     window.open(f"{job}/predictions?split=val")
     expect(table(page, "Predictions").locator("tbody tr")).to_have_count(10)
+    # Of four samples the job kept a picture, if they are in its split: those of fold 0 are.
+    images = table(page, "Predictions").locator("img.thumbnail")
+    expect(images).to_have_count(4)
+    for image in images.all():
+        image.scroll_into_view_if_needed()
+        expect(image).to_have_js_property("naturalWidth", 8)
+    expect(table(page, "Predictions")).to_contain_text("not kept")
 
 
 def use_the_keyboard(window: Window) -> None:

@@ -12,7 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seedfold.orchestrator.schedulers.lsf import bsub_reply, capabilities, exit_reasons
-from seedfold.orchestrator.schedulers.lsf.bjobs_rows import STATES, parse_json, parse_pending_reasons, parse_table
+from seedfold.orchestrator.schedulers.lsf.bjobs_rows import (
+    STATES,
+    parse_expected_starts,
+    parse_json,
+    parse_pending_reasons,
+    parse_table,
+)
 from seedfold.orchestrator.schedulers.lsf.task_states import readable_reason
 
 HEADER = "JOBID   USER    STAT  QUEUE      FROM_HOST   EXEC_HOST   JOB_NAME   SUBMIT_TIME"
@@ -26,6 +32,22 @@ TABLE = f"""\
 107     me      PEND  normal     login1      *rain.tok1234[2] Nov 22 05:43
 108     me      RUN   normal     login1      n1          a b c Nov 22 05:43:10 2026
 """
+
+
+def test_expected_starts_are_read_where_lsf_simulates_them() -> None:
+    records = [
+        {"JOBID": "105", "JOBINDEX": "3", "ESSTART_TIME": "Dec  8 06:15 L"},
+        {"JOBID": "105", "JOBINDEX": "4", "ESSTART_TIME": ""},
+        {"JOBID": "106", "JOBINDEX": "0", "ESSTART_TIME": "Jan  2 06:15:30 2027"},
+        {"JOBID": "107", "ERROR": "Job <107> is not found"},
+    ]
+    text = "busy today\n" + json.dumps({"COMMAND": "bjobs", "JOBS": 4, "RECORDS": records})
+    now = datetime(2026, 12, 1)
+    starts = {("105", 3): "2026-12-08T06:15:00", ("106", 0): "2027-01-02T06:15:30"}
+    assert parse_expected_starts(text, "esstart_time", now) == starts
+    for silent in ("", "<esstart_time> in the format string is not a valid field name.", "{}", '{"RECORDS": 3}'):
+        assert parse_expected_starts(silent, "esstart_time", now) == {}
+
 
 names = st.text("abcXYZ019._-", min_size=1, max_size=30)
 rows = st.tuples(st.integers(1, 10**7), st.integers(1, 10**4), st.sampled_from(sorted(STATES)), names, names)

@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from seedfold.jobs.study import load_study
 from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.results.store.thumbnails import read_thumbnails
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 STUDY = "melanoma"
@@ -40,6 +41,7 @@ def test_the_study_runs_from_raw_files_to_its_submission(tmp_path: Path) -> None
     assert len(list(whole.path.glob("jobs/*/*/fit.json"))) == 6 + 10, "passes share a training; 10 models of metadata"
     _check_out_of_fold(tmp_path / "data", whole)
     _check_submission(tmp_path / "data", whole)
+    _check_thumbnails(whole)
 
 
 def test_one_small_network_learns_and_metadata_add_to_it(tmp_path: Path) -> None:
@@ -55,6 +57,17 @@ def test_one_small_network_learns_and_metadata_add_to_it(tmp_path: Path) -> None
     assert network > 0.65
     assert scores["mean"] > 0.65
     assert min(scores[["given", "chosen"]]) > max(network, scores["mean"])
+
+
+def _check_thumbnails(study: StudyFolder) -> None:
+    """Each network keeps pictures of photographs that it predicted worst; a test photograph has no known class."""
+    folders = [file.parent for file in study.path.glob("store/*/*/thumbnails.val.parquet")]
+    assert len(folders) == 12
+    for folder in folders:
+        pictures = read_thumbnails(folder, "val")
+        assert set(pictures) <= set(pd.read_parquet(folder / "predictions.val.parquet")["sample_id"])
+        assert len(pictures) > 50
+        assert read_thumbnails(folder, "test") == {}
 
 
 def _check_reused_files(place: ImageStudy) -> None:

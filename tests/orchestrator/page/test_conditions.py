@@ -1,0 +1,104 @@
+"""Conditions that select just some jobs among others."""
+
+from __future__ import annotations
+
+from itertools import product
+from types import SimpleNamespace
+from typing import Any, cast
+
+from seedfold.jobs.conditions import Where
+from seedfold.orchestrator.page.commands import failure_command, selection_commands
+from seedfold.orchestrator.page.conditions import find_condition
+from seedfold.orchestrator.page.kept_studies import KeptStudy
+from seedfold.orchestrator.state.overview import JobView
+
+STUDY = cast("KeptStudy", SimpleNamespace(name="sweep", root=SimpleNamespace(path="runs")))
+
+
+def view(state: str = "done", stage: str = "train", **axes: Any) -> JobView:
+    identity = f"{abs(hash((stage, tuple(axes.items())))):x}".ljust(64, "0")
+    job = SimpleNamespace(id=identity, short_id=identity[:12], stage=stage, axes=axes)
+    event = {"kind": "error"} if state == "failed" else None
+    return cast("JobView", SimpleNamespace(job=job, state=state, job_state=SimpleNamespace(event=event)))
+
+
+def sweep() -> list[JobView]:
+    """12 jobs: those of the learning rate 1 failed, and some of the others were cancelled."""
+    states = {1.0: "failed", 0.1: "cancelled"}
+    return [
+        view(states.get(lr, "done"), lr=lr, width=width, seed=seed)
+        for lr, width, seed in product((0.01, 0.1, 1.0), (16, 64), (0, 1))
+    ]
+
+
+def lines(shown: list[JobView], selected: list[JobView], where: tuple[str, ...] = ()) -> dict[str, str]:
+    answer = selection_commands(STUDY, where, (), selected, shown)
+    return {each["command"].split()[1]: each["command"] for each in answer["commands"]}
+
+
+def test_one_setting_is_enough_where_it_tells_the_jobs_apart() -> None:
+    jobs = sweep()
+    found = find_condition([each for each in jobs if each.state == "failed"], jobs)
+    assert found is not None
+    assert found.text == "lr=1"
+    assert find_condition(jobs, jobs) is not None
+
+
+def test_only_those_settings_are_named_that_are_needed() -> None:
+    jobs = sweep()
+    wanted = [each for each in jobs if each.job.axes["lr"] == 0.1 and each.job.axes["width"] == 64]
+    found = find_condition(wanted, jobs)
+    assert found is not None
+    assert found.text == "lr=0.1 width=64"
+    where = Where.parse(found.text)
+    assert [where.matches(each.job.axes) for each in jobs] == [each in wanted for each in jobs]
+
+
+def test_jobs_that_no_settings_tell_apart_are_named_by_their_ids() -> None:
+    jobs = sweep()
+    diagonal = [jobs[0], jobs[3]]
+    assert find_condition(diagonal, jobs) is None
+    command = failure_command(STUDY, "error", diagonal, jobs)
+    assert command is not None
+    assert f"--where job={diagonal[0].job.short_id},{diagonal[1].job.short_id} " in command
+    many = [view("failed", seed=seed, other=seed % 2) for seed in range(60)]
+    assert failure_command(STUDY, "error", many[:40], many) is None
+
+
+def test_a_stage_and_texts_are_told_apart_as_the_shell_and_conditions_need_it() -> None:
+    jobs = [view(stage="fit", note="a b"), view(stage="fit", note="it's"), view(stage="test", note="a b")]
+    found = find_condition(jobs[2:], jobs)
+    assert found is not None
+    assert found.options == ["--stage test"]
+    found = find_condition(jobs[1:2], jobs)
+    assert found is not None
+    assert Where.parse(found.text).matches({"note": "it's"})
+    assert not Where.parse(found.text).matches({"note": "a b"})
+
+
+def test_commands_meet_only_the_jobs_that_are_shown() -> None:
+    jobs = sweep()
+    cancelled = [each for each in jobs if each.state == "cancelled"]
+    shown = lines(cancelled, jobs)
+    assert shown == {"resume": "seedfold resume sweep --where lr=0.1 --root runs"}
+    failed = [each for each in jobs if each.state == "failed"]
+    assert lines(failed, jobs)["resume"] == "seedfold resume sweep --kind error --root runs"
+    assert lines(failed, jobs)["cancel"] == "seedfold cancel sweep --root runs", "what is cancelled cannot be again"
+    every = lines(jobs, jobs)
+    assert every["resume"] == "seedfold resume sweep --root runs"
+    assert "rerun" not in every
+    assert every["status"] == "seedfold status sweep --root runs"
+    wide = [each for each in jobs if each.job.axes["width"] == 64]
+    assert lines(wide, wide, ("width=64",))["rerun"] == "seedfold rerun sweep --where width=64 --root runs"
+
+
+def test_what_no_condition_selects_is_told() -> None:
+    jobs = [view("cancelled" if seed % 7 else "failed", seed=seed) for seed in range(100)]
+    answer = selection_commands(STUDY, (), (), jobs, [each for each in jobs if each.state == "cancelled"])
+    assert answer["commands"] == []
+    assert "No condition" in answer["note"]
+
+
+def test_failures_of_one_kind_are_started_again_without_what_was_cancelled() -> None:
+    failed = [each for each in sweep() if each.state == "failed"]
+    assert failure_command(STUDY, "error", failed, failed) == "seedfold resume sweep --kind error --root runs"
