@@ -51,9 +51,10 @@ class JobGroups:
         fuse = self.fuse_of(job)
         if fuse is None:
             return []
-        mates = queue.ready_mates(job, self._key, running)
-        free = self._machine.count_slots(job.resources) - count_processes(running.values())
-        share = -(-(len(mates) + 1) // max(1, free))
+        free = max(1, self._machine.count_slots(job.resources) - count_processes(running.values()))
+        fits = {one.job.fit for one in running.values()}
+        mates = queue.ready_mates(job, self._key, running, fits, fuse.most * free - 1)
+        share = -(-(len(mates) + 1) // free)
         return mates[: min(fuse.most, share) - 1]
 
     def start_alone(self, job: JobDescription, code: int) -> str:

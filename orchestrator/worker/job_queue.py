@@ -162,12 +162,22 @@ class JobQueue:
         self.may_have_more = self.may_have_more or bool(self._parents_gone)
 
     def ready_mates(
-        self, job: JobDescription, key: Callable[[JobDescription], str], running: Collection[str]
+        self,
+        job: JobDescription,
+        key: Callable[[JobDescription], str],
+        running: Collection[str],
+        fits_in_use: Collection[str],
+        most: int,
     ) -> list[JobDescription]:
-        """Return the other jobs that may start now and have the same ``key`` as ``job``, each with a fit of its own."""
-        wanted, mates, fits = key(job), list[JobDescription](), {job.fit}
+        """Return ``most`` other jobs that may start now and have the same ``key``, each with a fit of its own.
+
+        They are to start next to the ``running`` jobs, which work on ``fits_in_use``.
+        """
+        wanted, mates, fits = key(job), list[JobDescription](), {job.fit, *fits_in_use}
         for _, name in list(self._candidates):
             one = self._jobs.get(name)
+            if len(mates) == most:
+                break
             if one is None or one.id == job.id or one.stage != job.stage or one.fit in fits or key(one) != wanted:
                 continue
             if self._readiness_of(one, running, fits) == "ready":
