@@ -34,7 +34,11 @@ class StopFlag:
 
     def __call__(self) -> bool:
         """Whether the job has to stop."""
-        return self.is_set
+        return self.is_set or self._is_to_pause()
+
+    def _is_to_pause(self) -> bool:
+        recording = self.recording
+        return recording is not None and recording.pause_after is not None and recording.pause_file.exists()
 
 
 @dataclass(frozen=True, slots=True)

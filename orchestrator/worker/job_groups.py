@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.fusing import FIT_PREDICT_RUN, Fuse, fuse_key, fuse_settings
+from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.state.job_states import JobStates
 from seedfold.orchestrator.worker.job_queue import JobQueue
 from seedfold.orchestrator.worker.log_lines import say
@@ -19,7 +20,8 @@ class JobGroups:
 
     def __init__(self, states: JobStates, machine: Machine, limit: StudyLimit) -> None:
         header = states.ledger.plans.header
-        self._fuse_of_stage = fuse_settings(header.settings if header else {})
+        settings = header.settings if header else {}
+        self._fuse_of_stage, self._searches = fuse_settings(settings), SEARCH in settings
         self._machine, self._limit = machine, limit
         self._keys: dict[str, str] = {}
         self._alone: set[str] = set()
@@ -36,12 +38,19 @@ class JobGroups:
             return None
         return fuse
 
+    def are_measured(self, job: JobDescription) -> bool:
+        """Whether an epoch of jobs like this one is measured, to find out what is faster."""
+        fuse = self.fuse_of(job)
+        return fuse is not None and fuse.measured
+
     def _refusal(self, job: JobDescription) -> str | None:
         """Return why jobs like this one cannot be started together; None if they can."""
         if job.run != FIT_PREDICT_RUN:
             return f"fuse is for {FIT_PREDICT_RUN}, not {job.run}"
         if job.resources.gpus:
             return "it asks for a GPU"
+        if self._searches:
+            return "a search pauses its trials one by one"
         return "the study is throttled" if self._limit.is_set else None
 
     def mates_of(

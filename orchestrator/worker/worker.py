@@ -35,6 +35,7 @@ from seedfold.orchestrator.worker.oom_counters import count_oom_kills
 from seedfold.orchestrator.worker.other_task import needs_other_task
 from seedfold.orchestrator.worker.repeated_failures import RepeatedFailures
 from seedfold.orchestrator.worker.running_attempt import RunningAttempt, count_processes
+from seedfold.orchestrator.worker.search_pool import SearchPool, is_excused, is_work_left, jobs_of_task
 from seedfold.orchestrator.worker.slots import Slot, share_slot
 from seedfold.orchestrator.worker.storage_wait import StorageWait, blame_full_disk
 from seedfold.orchestrator.worker.study_limit import StudyLimit
@@ -48,7 +49,6 @@ from seedfold.orchestrator.worker.used_resources import UseSampler, seen_by_work
 from seedfold.orchestrator.worker.wait_record import WaitRecord
 
 MESSAGE_WAIT_S = 0.5
-_CANCELLED = "cancelled"
 # When a whole task ends, for example because a node shuts down, its processes get signals one by one. Only if the
 # worker is still alive, and has got none, so many seconds later was the job alone killed.
 _TASK_KILL_S = 3.0
@@ -70,9 +70,10 @@ class Worker:
         self.groups = JobGroups(self.states, self.machine, self.limit)
         self.heartbeat = Heartbeat(study, submission, environment.index, environment.restart)
         self.storage = StorageWait(submission.folder, self._beat, self._may_wait)
-        self.events = AttemptEvents(study, submission, environment.node, self.storage)
+        self.events = AttemptEvents(study, submission, environment.node, self.storage, environment.index)
         self.grace_s = cluster.grace_s
-        self.jobs = [self.states.ledger.plans.jobs[job] for job in submission.jobs_of_task(environment.index)]
+        self.pool = SearchPool.of_task(submission, environment.index, self.states)
+        self.jobs = jobs_of_task(submission, environment.index, self.states.ledger.plans)
         own_jobs = [job for job in self.jobs if not self._needs_other_task(job)]
         self.queue = JobQueue(own_jobs, self.states, submission.token, waits_for_others=not environment.is_scheduled)
         self.running: dict[str, RunningAttempt] = {}
@@ -94,7 +95,7 @@ class Worker:
         for number in self.environment.stop_signals:
             signal.signal(number, lambda received, _: self.stop(received))
         try:
-            if self.environment.restart:
+            if self.environment.restart and self.pool is None:
                 self.events.append_requeued({job.id: self.states.of(job.id) for job in self.jobs})
             while self._step():
                 pass
@@ -163,8 +164,8 @@ class Worker:
 
         If the scheduler stopped the task and will not start it again, the exit reason comes from the scheduler.
         """
-        stopped = self.kill_at is not None
-        if stopped and self.environment.is_scheduled and any(self._is_unfinished(job) for job in self.jobs):
+        stopped = self.kill_at is not None and self.environment.is_scheduled
+        if stopped and is_work_left(self.pool, self.jobs, self.states, self.submission):
             self.environment.requeue()
             return
         self.submission.tasks.record_end(
@@ -173,14 +174,6 @@ class Worker:
         self.states.refresh()
         if note := notify_of_end(self.states):
             say(note)
-
-    def _is_unfinished(self, job: JobDescription) -> bool:
-        job_state = self.states.of(job.id)
-        if self._needs_other_task(job):
-            return False
-        if job_state.state == "failed":
-            return not self.policies.retries_are_exhausted(self.states.ledger.record_of(job.id).failures())
-        return job_state.state not in {"done", "cancelled"} and not job_state.has_nothing_to_do
 
     def _needs_other_task(self, job: JobDescription) -> bool:
         return needs_other_task(self.states.ledger.record_of(job.id), self.submission, self.policies)
@@ -193,18 +186,27 @@ class Worker:
             return any(True for _ in self.queue)
         self.machine.runs_beside |= self.machine.shortage is not None and must_start_now(self.submission.folder)
         fits, full_sizes = {running.job.fit for running in self.running.values()}, set[SlotSize]()
+        if self.pool is not None:
+            self.pool.fill(self.queue, self.running)
+        self._start_queued_jobs(fits, full_sizes)
+        while self.pool is not None and not full_sizes and self.pool.decide(self.queue, self.running):
+            self._start_queued_jobs(fits, full_sizes)
+        self.wait_record.record(bool(full_sizes) and not self.running, self.running)
+        return self.queue.may_have_more or (self.pool is not None and self.pool.may_have_more)
+
+    def _start_queued_jobs(self, fits: set[str], full_sizes: set[SlotSize]) -> None:
+        """Start queued jobs that are ready while there are free slots; add to the fits and sizes that are in use."""
         for job in self.queue.ready_jobs(self.running, fits, full_sizes):
             if self._start_job(job):
                 fits |= {job.fit, *(running.job.fit for running in self.running.values())}
             else:
                 full_sizes.add(slot_size(job))
-        self.wait_record.record(bool(full_sizes) and not self.running, self.running)
-        return self.queue.may_have_more
 
     def _start_job(self, job: JobDescription) -> bool:
         reason = self.machine.missing_resources(job.resources)
         if reason:
-            self._record_impossible(job, reason)
+            self.queue.remove(job.id)
+            self.events.append_impossible(job.id, self.states.ledger.record_of(job.id).latest_attempt + 1, reason)
             return True
         slot = self.limit.acquire_slot(job.resources, self.running, count_processes(self.running.values()))
         if slot is None:
@@ -221,11 +223,16 @@ class Worker:
         """Start an attempt in a process, with those of the jobs that are trained together with it."""
         jobs = [job, *self.groups.mates_of(job, self.queue, self.running)]
         group = tuple(one.id for one in jobs) if len(jobs) > 1 else ()
-        begun = [self._begin(one, part, group) for one, part in zip(jobs, share_slot(slot, len(jobs)), strict=True)]
-        requests = tuple(request for request in begun if request is not None)
+        parts = zip(jobs, share_slot(slot, len(jobs)), strict=True)
+        try:
+            requests = tuple(filter(None, [self._begin(one, part, group) for one, part in parts]))
+        except Exception:
+            for one in jobs:
+                if self.running.pop(one.id, None):
+                    self.queue.add(one)
+            raise
         if requests:
-            fuse = self.groups.fuse_of(job)
-            self.template.start(GroupRequest(requests, measured=fuse is not None and fuse.measured))
+            self.template.start(GroupRequest(requests, self.groups.are_measured(job)))
 
     def _begin(self, job: JobDescription, slot: Slot, group: tuple[str, ...]) -> AttemptRequest | None:
         """Return the request for an attempt, unless the last one has published the result."""
@@ -235,7 +242,7 @@ class Worker:
             return None
         self.queue.remove(job.id)
         step = newest_step(self.study, job.fit) if self.environment.is_scheduled else None
-        request = self.requests.make(job, attempt, slot, self.queue.needs_fit_of(job))
+        request = self.requests.make(job, attempt, slot, self.queue.needs_fit_of(job), self.pool)
         self.running[job.id] = RunningAttempt(job, attempt, slot, step, group)
         return request
 
@@ -248,12 +255,6 @@ class Worker:
             return False
         self.queue.remove(job.id)
         return True
-
-    def _record_impossible(self, job: JobDescription, reason: str) -> None:
-        self.queue.remove(job.id)
-        attempt = self.states.ledger.record_of(job.id).latest_attempt + 1
-        failure = Failure("config", f"the job {reason}", "impossible")
-        self.events.append("failed", job=job.id, n=attempt, **failure.to_dict())
 
     # --- messages -------------------------------------------------------------------------------------------------
 
@@ -294,7 +295,10 @@ class Worker:
         elif last_kind == "done" or self.events.has_published(job.id, running.attempt):
             self._record_result(running, exit_message["peak"])
         elif last_kind == "blocked":
-            self._record_blocked(running)
+            parents = {parent: self.states.of(parent).attempt for parent in self.states.needed_parents(job)}
+            self.events.append_blocked(running, parents)
+        elif last_kind == "paused":
+            self.events.append_paused(running)
         elif last_kind == "interrupted" or running.kill_reason:
             reason = running.kill_reason or (running.last_message or {}).get("reason", "")
             self._record_interrupted(running, reason, exit_message["peak"])
@@ -313,16 +317,12 @@ class Worker:
             self.repeated_failures.forget(running.job.stage)
             remove_empty_log(self.study.log_file(running.job.id, running.attempt))
 
-    def _record_blocked(self, running: RunningAttempt) -> None:
-        """Record that a job is blocked, and the results of its parents on which that depends."""
-        parents = {parent: self.states.of(parent).attempt for parent in self.states.needed_parents(running.job)}
-        self.events.append_blocked(running, parents)
-
     def _record_interrupted(self, running: RunningAttempt, reason: str, peak: int) -> None:
         """Record an interruption: a failure without progress, unless a person stopped it. Stopped alone, it goes on."""
         job, goes_on = running.job, self.kill_at is None and not running.kill_reason
         kind = "preempted" if goes_on else self.interruption
-        if kind is None or has_progressed(self.study, job.fit, running.started_at, running.step_before):
+        excused = is_excused(self.pool, running)
+        if kind is None or excused or has_progressed(self.study, job.fit, running.started_at, running.step_before):
             self.events.append_interrupted(job.id, running.attempt, reason, self.interruption)
             return self.queue.add(job) if goes_on else None
         why = "the time limit was reached" if kind == "timeout" else "it was preempted"
@@ -371,7 +371,7 @@ class Worker:
     def _drop_cancelled_and_superseded(self) -> None:
         """Stop and remove jobs that were cancelled or superseded since."""
         ledger = self.states.ledger
-        for reason, jobs in (("superseded", ledger.plans.superseded), (_CANCELLED, ledger.cancelled_jobs)):
+        for reason, jobs in (("superseded", ledger.plans.superseded), ("cancelled", ledger.cancelled_jobs)):
             for job in jobs:
                 self.queue.remove(job)
                 if job in self.running:
