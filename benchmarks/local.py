@@ -65,17 +65,24 @@ class WorkerMemory(threading.Thread):
         self.seen: list[int] = []
 
     def run(self) -> None:
-        while not self._ends.wait(0.5):
+        while not self._ends.wait(0.2):
             self.seen += filter(None, map(self._memory_of, Path("/proc").glob("[0-9]*")))
 
     def _memory_of(self, process: Path) -> int | None:
+        """Return the memory of the parent of a template, which is the worker; jobs are children of the template."""
         try:
-            is_worker = b"submitit.core._submit" in (process / "cmdline").read_bytes()
-            if is_worker and self._root in (process / "environ").read_bytes():
-                return int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            if not self._is_ours(process, is_template=True):
+                return None
+            parent = Path("/proc", (process / "stat").read_text().rpartition(")")[2].split()[1])
+            if self._is_ours(parent, is_template=False):
+                return int((parent / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         except OSError:  # It has ended, or is another user's.
             pass
         return None
+
+    def _is_ours(self, process: Path, is_template: bool) -> bool:
+        has_name = b"seedfold.orchestrator.worker.template" in (process / "cmdline").read_bytes()
+        return has_name is is_template and self._root in (process / "environ").read_bytes()
 
     def stop(self) -> list[int]:
         """Return what was seen."""
@@ -102,13 +109,14 @@ def long_queue(folder: Path, jobs: int) -> list[Figure]:
     return [
         Figure(f"{name}, last tenth", last, first, "Seedfold, first tenth", most=0.03),
         Figure(f"{name}: files, with its own", left / jobs, unit="files", most=3),
-        Figure("memory of the worker, last tenth", *_ends_of(seen), "first tenth", unit="B", most_of_peer=1.1),
+        *(memory_figure(seen) for _ in seen[:1]),
     ]
 
 
-def _ends_of(seen: Sequence[int]) -> tuple[float, float]:
-    """Return the last value, and that after a tenth of the time."""
-    return float(seen[-1]), float(seen[len(seen) // 10])
+def memory_figure(seen: Sequence[int]) -> Figure:
+    """Compare what the worker held at last with what it held after a tenth of the time."""
+    early = float(seen[len(seen) // 10])
+    return Figure("memory of the worker, at its end", seen[-1], early, "first tenth", unit="B", most_of_peer=1.1)
 
 
 def measure(quick: bool) -> list[Figure]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from seedfold.jobs.conditions import Where, are_equal, find_axis
+from seedfold.jobs.conditions import Term, Where, are_equal, find_axis
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.matrix import Matrix, Predicate, require_axis_number
 
@@ -31,6 +31,28 @@ def compile_predicate(place: str, predicate: Any, matrix: Matrix) -> Predicate:
     return tuple(
         _allowed_numbers(place, str(key), _make_test(place, wanted), matrix) for key, wanted in predicate.items()
     )
+
+
+def predicate_terms(place: str, predicate: Any) -> Where:
+    """Return ``predicate`` as conditions on any values, not only on those of a matrix.
+
+    Raises UsageError, which names ``place``, for what is neither a mapping nor a text of conditions.
+    """
+    try:
+        if isinstance(predicate, str):
+            return Where.parse(predicate)
+        if isinstance(predicate, Mapping):
+            return Where(tuple(_make_term(str(key), wanted) for key, wanted in predicate.items()))
+    except UsageError as error:
+        raise UsageError(f"{place}: {error}") from error
+    raise UsageError(f"{place}: {predicate!r} is not a condition; write {{AXIS: VALUE}} or 'AXIS=VALUE'")
+
+
+def _make_term(key: str, entry: Any) -> Term:
+    if isinstance(entry, str) and _CONDITION.match(entry):
+        return replace(Where.parse(f"axis{entry}").terms[0], key=key)
+    choices = entry if isinstance(entry, list) else [entry]
+    return Term(key, "=", tuple(choices), tuple(map(str, choices)))
 
 
 def _make_test(place: str, entry: Any) -> Callable[[Any], bool]:

@@ -20,7 +20,7 @@ from seedfold.jobs.command import COMMAND, COMMAND_RUN
 from seedfold.jobs.compose import Composer, one_line_errors
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
 from seedfold.jobs.matrix import Block
-from seedfold.jobs.study_keys import SWEEPER, TOP_LEVEL_STAGE_KEYS
+from seedfold.jobs.study_keys import SEARCH, SWEEPER, TOP_LEVEL_STAGE_KEYS
 
 DEFAULT_STAGE = "train"
 FIT_PREDICT_RUN = "seedfold.trainers.stages.fit_predict.run"
@@ -108,7 +108,7 @@ def read_sweeper(composer: Composer, config: DictConfig, stage: str, run: str, f
     """
     node = config.hydra.sweeper
     for key in node:
-        if key not in _SWEEPER_KEYS and not str(key).startswith("_"):
+        if key not in (*_SWEEPER_KEYS, SEARCH) and not str(key).startswith("_"):
             known = ", ".join(_SWEEPER_KEYS)
             raise UsageError(f"{SWEEPER}.{key}: unknown key{did_you_mean(str(key), _SWEEPER_KEYS)}; known: {known}")
     blocks = [

@@ -31,6 +31,7 @@ from seedfold.jobs.secret_values import refuse_secret_references
 from seedfold.jobs.shared_config import SharedConfig, walk_paths
 from seedfold.jobs.stage_parents import ParentJoin, read_edge, sort_topologically
 from seedfold.jobs.stages import StageSpec, check_lengths, read_stages, study_name
+from seedfold.jobs.study_keys import SEARCH
 from seedfold.jobs.value_types import refuse_text
 
 __all__ = ["Stage", "Study", "load_study"]
@@ -55,6 +56,8 @@ def _read_settings(config: DictConfig) -> dict[str, Any]:
     """Return the settings of a study as plain data, resolved without its axes."""
     with one_line_errors():
         found = {key: config.get(key) for key in SETTINGS_KEYS}
+        if config.get(SEARCH) is not None:
+            found[SEARCH] = config.get(SEARCH)
         return {
             key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value or {}
             for key, value in found.items()
@@ -66,8 +69,8 @@ class Study:
     """A study with its settings and its jobs.
 
     ``stages`` are in an order in which parents come first. ``settings`` holds what is configured for the whole study
-    under ``cluster``, ``failures``, ``identity``, ``notify``, ``paths`` and ``report``, resolved without the axes.
-    ``tables`` are the files that its axes were read from.
+    under ``cluster``, ``failures``, ``identity``, ``notify``, ``paths`` and ``report``, resolved without the axes, and
+    under ``search`` if the study searches. ``tables`` are the files that its axes were read from.
     """
 
     name: str

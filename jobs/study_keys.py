@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SEARCH = "search"
+"""The key of a study that searches a space; the settings of other studies have no such key."""
 TOP_LEVEL_STAGE_KEYS = ("matrix", "zip", "table", "exclude", "only", "derive", "after")
 
 
@@ -32,9 +34,10 @@ STUDY_CONVENTIONS = Conventions(
         {
             *TOP_LEVEL_STAGE_KEYS,
             *("study", "stages", "run", "resources", "identity", "hydra", "size", "let", "report", "order", "notify"),
+            SEARCH,
         }
     ),
-    evaluated_once=frozenset({"hydra", "stages", "matrix", "zip", "table", "exclude", "only", "after"}),
+    evaluated_once=frozenset({"hydra", "stages", "matrix", "zip", "table", "exclude", "only", "after", SEARCH}),
     resources_key="resources",
     chosen_once=frozenset({"experiment"}),
 )

@@ -29,6 +29,17 @@ class RunInterrupted(Exception):
     """Raised by a run that was asked to stop, after it has written a checkpoint to continue from."""
 
 
+class RunPaused(RunInterrupted):
+    """Raised by a run that has trained for ``epochs`` epochs and is to train no further for now, after a checkpoint.
+
+    ``metrics`` are those of the last epoch; None stands for those that the job has logged.
+    """
+
+    def __init__(self, epochs: int, metrics: Mapping[str, float] | None = None) -> None:
+        super().__init__(f"paused after {epochs} epochs")
+        self.epochs, self.metrics = epochs, metrics
+
+
 class RunBlocked(Exception):
     """A parent's result leaves nothing to do; the message says why.
 
@@ -75,6 +86,8 @@ class Work:
     ``launch_folder`` is the folder in which the study was launched.
     ``stop_requested()`` becomes true when the job should write a checkpoint and raise RunInterrupted. ``reads(path)``
     records that the result depends on a file's content. ``progress(done, total)`` tells people how far the job is.
+    A job whose training is longer than ``pause_after`` epochs writes a checkpoint after so many of them, and raises
+    RunPaused; None lets it train to its end.
     """
 
     description: JobDescription
@@ -87,6 +100,7 @@ class Work:
     stop_requested: Callable[[], bool] = lambda: False
     reads: Callable[[Path], None] = lambda path: None
     progress: Callable[[int, int], None] = lambda done, total: None
+    pause_after: int | None = None
 
     @property
     def outputs(self) -> Path:

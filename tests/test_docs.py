@@ -9,7 +9,7 @@ import pytest
 from pages import HERE, PAGES, blocks, name_of, run_page
 
 TRAINING = {
-    *("docs/tutorials/tour.md", "docs/tutorials/your-own.md"),
+    *(f"docs/tutorials/{name}.md" for name in ("search", "tour", "your-own")),
     *(f"docs/how-to/{name}.md" for name in ("compare", "data", "hydra", "lightning", "loggers", "python", "stages")),
     "docs/studies/hospital.md",
 }

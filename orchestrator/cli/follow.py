@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from math import inf
 from types import FrameType
 
@@ -27,7 +28,7 @@ from seedfold.orchestrator.cli.console import (
 )
 from seedfold.orchestrator.cli.headline import print_headline
 from seedfold.orchestrator.cli.live_terminal import LiveTerminal
-from seedfold.orchestrator.cli.status import failure_lines, progress_of_views
+from seedfold.orchestrator.cli.status import failure_lines, progress_of_views, search_lines_of
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.dispatch.wait import JobWatcher, Progress, stop_workers
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
@@ -111,7 +112,7 @@ def _runs_locally(study: StudyFolder) -> bool:
 def wait_and_print_outcome(root: Root, launched: LaunchResult) -> int:
     """Wait for the jobs of a launch; return the exit code: 0, 1 if one failed or was lost, 130 after Ctrl-C."""
     started_at = time.monotonic()
-    watcher = JobWatcher(root, launched.study, launched.jobs)
+    watcher = JobWatcher(root, launched.study, None if launched.is_search else launched.jobs)
     interrupts = InterruptHandler(launched.study)
     with interrupts.catch(), _progress_display(root, launched) as display:
 
@@ -120,6 +121,8 @@ def wait_and_print_outcome(root: Root, launched: LaunchResult) -> int:
             display(progress)
 
         final_progress = watcher.wait(look)
+    if launched.is_search:
+        launched = replace(launched, jobs=tuple(watcher.jobs))
     return print_outcome(
         root, launched, final_progress, time.monotonic() - started_at, interrupted=interrupts.count > 0
     )
@@ -137,7 +140,10 @@ def print_outcome(root: Root, launched: LaunchResult, progress: Progress, second
     print_lines(make_lines(*held_lines(overview.states, study, job_ids), style="yellow"))
     settled = sum(view.job_state.has_nothing_to_do for view in views)
     held = kept_back(overview.states, (view.job for view in views))
-    unfinished = sum(progress.counts[state] for state in STATES if state != "done") - settled
+    unfinished = sum(progress.counts[state] for state in STATES if state not in {"done", "paused"}) - settled
+    if launched.is_search:
+        # A trial that failed is a result for the search.
+        unfinished -= progress.counts["failed"]
     unfinished -= sum(view.state == "waiting" and view.job.id in held for view in unique_by_id(views))
     print_lines(make_lines(*_given_up_lines(overview, views), style="yellow"))
     if unfinished > 0:
@@ -148,13 +154,17 @@ def print_outcome(root: Root, launched: LaunchResult, progress: Progress, second
             )
         )
     elif not held:
-        print_text(f"seedfold results {study}  ·  seedfold report {study}")
-    if sys.stdout.isatty():
+        table = f"{study} trials" if launched.is_search else study
+        print_text(f"seedfold results {table}  ·  seedfold report {study}")
+    if launched.is_search:
+        print_lines(search_lines_of(overview))
+    elif sys.stdout.isatty():
         print_headline(overview)
     if interrupted:
         return _INTERRUPTED_EXIT_CODE
     stopped = sum(progress.counts[state] for state in ("failed", "blocked", "lost")) - settled
-    return 1 if stopped else 0
+    has_results = launched.is_search and progress.counts["done"] > 0 and unfinished <= 0
+    return 1 if stopped and not has_results else 0
 
 
 def _given_up_lines(overview: Overview, views: Sequence[JobView]) -> Iterator[str]:
@@ -200,7 +210,7 @@ class _LiveDisplay:
 
     def __init__(self, root: Root, launched: LaunchResult, terminal: LiveTerminal) -> None:
         self._root, self._study, self._terminal = root, launched.study.name, terminal
-        self._only = Selection(ids=frozenset(launched.jobs))
+        self._only = None if launched.is_search else Selection(ids=frozenset(launched.jobs))
         self._overview: Overview | None = None
         self._next_look_at = -inf
 

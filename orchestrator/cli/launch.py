@@ -33,6 +33,12 @@ from seedfold.orchestrator.settings.selection import Selection
     metavar="stale|COND",
     help="Run done jobs again: all stale ones, or those with these axis values, e.g. 'seed=1', or 'job=1a2b3c'.",
 )
+@click.option(
+    "--best",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Launch the N best trials of a search: seedfold launch STUDY --best 3 'seed=range(0,10)'.",
+)
 @options.pilot
 @options.accept_code
 @options.many
@@ -47,6 +53,7 @@ def command(
     now: bool,
     replace: bool,
     rerun: str | None,
+    best: int | None,
     pilot: int | None,
     pilot_auto: bool,
     accept_code: bool,
@@ -64,6 +71,12 @@ def command(
     """
     add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)
+    if best is not None:
+        from seedfold.orchestrator.dispatch.best_trials import launch_best
+
+        launched = launch_best(root, overrides, best)
+        print_started(launched, "launch")
+        context.exit(wait_if_asked(root, launched, wait))
     launched = launch(
         root,
         overrides,
@@ -85,7 +98,9 @@ def command(
 def print_started(launched: LaunchResult, command_name: str) -> None:
     """Print which jobs were started or not. Lines on what has changed begin with ``command_name``."""
     study, jobs = launched.study.name, count_noun(len(launched.jobs), "job")
-    if not launched.started:
+    if launched.is_search:
+        _print_search(launched)
+    elif not launched.started:
         print_text(f"{study}: {jobs}, nothing to start")
     elif launched.advance_result is not None:
         result = launched.advance_result
@@ -115,6 +130,16 @@ def print_started(launched: LaunchResult, command_name: str) -> None:
         failed = count_noun(launched.exhausted_count, "failed job is", "failed jobs are")
         print_text(f"{failed} not tried again; to try again: seedfold resume {study}", style="yellow")
     print_text(*(f"{command_name}: {note}" for note in launched.notes), style="yellow")
+
+
+def _print_search(launched: LaunchResult) -> None:
+    study = launched.study.name
+    if not launched.submissions:
+        print_text(f"{study}: the search is at work, or has nothing left to do; see seedfold status {study}")
+    elif launched.advance_result is not None:
+        print_text(f"{study}: search started: {launched.advance_result.summary() or 'nothing was accepted'}")
+    else:
+        print_text(f"{study}: search started; worker log {launched.submissions[0].log_file}")
 
 
 def start_beside_others(launched: LaunchResult) -> None:

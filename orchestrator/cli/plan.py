@@ -24,6 +24,7 @@ from seedfold.orchestrator.cli.console import (
     print_text,
     size_text,
 )
+from seedfold.orchestrator.cli.plan_search import print_search, search_to_json, searches
 from seedfold.orchestrator.dispatch.launch import make_plan
 from seedfold.orchestrator.dispatch.pilot import Pilot, choose_pilot, pilot_lines, pilot_request
 from seedfold.orchestrator.ledger.layout import Root
@@ -91,7 +92,9 @@ def command(
     if file is not None:
         _write_jobs(jobs, file)
     if as_json:
-        print_json(plan_to_json(plan, jobs, starting) | _held_json(jobs, chosen))
+        print_json(plan_to_json(plan, jobs, starting) | _held_json(jobs, chosen) | search_to_json(plan))
+    elif file != "-" and searches(plan):
+        print_search(plan)
     elif file != "-":
         _print_plan(plan, jobs, starting)
         _print_held(plan, jobs, chosen)

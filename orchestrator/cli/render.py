@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from seedfold.jobs.errors import count_noun
+from seedfold.jobs.errors import UsageError, count_noun
+from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import add_folder_to_import_path, get_root_option
 from seedfold.orchestrator.cli.console import print_text
@@ -55,6 +56,8 @@ def command(
     add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)
     plan = make_plan(root, overrides, config_dirs, many)
+    if SEARCH in plan.study.settings:
+        raise UsageError("render: a search chooses its jobs while it runs; launch it instead")
     selection.check_names(plan.descriptions)
     order = RenderRequest(
         study=plan.study.name,

@@ -12,6 +12,7 @@ from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.headline import write_result_table
 from seedfold.orchestrator.cli.pager import with_pager
 from seedfold.orchestrator.cli.table_output import OutputOptions, TableOutput, output_options
+from seedfold.orchestrator.cli.trials import TRIALS, write_trials
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.finished_jobs import find_by_code
@@ -67,7 +68,7 @@ class GivenOptions(OutputOptions):
 
 @click.command()
 @options.study
-@click.argument("name", metavar="[TABLE]", type=options.Choice((*TABLES, *ANALYSES, USAGE)), default="metrics")
+@click.argument("name", metavar="[TABLE]", type=options.Choice((*TABLES, *ANALYSES, USAGE, TRIALS)), default="metrics")
 @output_options
 @click.option(
     "--by",
@@ -130,6 +131,8 @@ def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOpti
 
     The table usage has the time, memory and GPU that the done jobs of each stage used, beside what they asked for.
 
+    The table trials has the trials of a search, with the values of the keys that it searches.
+
     The tables of prevalence shift are quantification, quantification_error, calibration, performance and decisions.
     They are computed for each of --ratios, the size of the largest class divided by that of the smallest.
 
@@ -146,6 +149,9 @@ def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOpti
 
         selection = Selection.parse(given_options["where"], given_options["stages"], None)
         write_usage(study_usage(overview, selection), output)
+        return
+    if name == TRIALS:
+        write_trials(overview, output)
         return
     show = _show_analysis if name in ANALYSES else _show_table
     show(overview, name, given_options, output)
@@ -200,8 +206,12 @@ def _show_table(overview: Overview, name: str, given_options: GivenOptions, outp
 
 def _refuse_unused_options(name: str, given_options: GivenOptions) -> None:
     """Raise UsageError for an option that the table does not have."""
-    used = () if name == USAGE else ANALYSES.get(name, _OPTIONS_OF_TABLES)
+    used = () if name in (USAGE, TRIALS) else ANALYSES.get(name, _OPTIONS_OF_TABLES)
     for option, key in {**_OPTIONS_OF_TABLES, **_OPTIONS_OF_ANALYSES}.items():
         value = given_options[key]  # type: ignore[literal-required]
         if value not in (None, (), False) and option not in used:
             raise UsageError(f"--{option}: the table {name} has no such option; see seedfold results --help")
+    selecting = (("where", given_options["where"]), ("stage", given_options["stages"]))
+    for option, given in selecting if name == TRIALS else ():
+        if given:
+            raise UsageError(f"--{option}: the table {name} has no such option; select the rows yourself")

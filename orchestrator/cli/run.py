@@ -27,6 +27,7 @@ from seedfold.orchestrator.settings.failures import NanPolicy, RetryPolicies
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_lookup import find_job
 from seedfold.orchestrator.state.overview import job_label
+from seedfold.orchestrator.worker.called_run import call_run
 from seedfold.orchestrator.worker.foreground import (
     ParentResults,
     add_launch_folder_to_path,
@@ -36,7 +37,7 @@ from seedfold.orchestrator.worker.foreground import (
     set_job_environment,
     with_step_limit,
 )
-from seedfold.orchestrator.worker.job_process import call_run, import_run, start_logging
+from seedfold.orchestrator.worker.job_process import import_run, start_logging
 from seedfold.orchestrator.worker.nan_metrics import nan_metrics_in, refuse_nan_metrics
 from seedfold.orchestrator.worker.resume_check import check_resume
 from seedfold.results.recording.attempt_file import Attempt

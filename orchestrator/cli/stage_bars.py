@@ -26,6 +26,7 @@ _KINDS = (
     _Kind(("done",), "green", "█", "#"),
     _Kind(("failed", "blocked", "lost", "cancelled"), "red", "▚", "!"),
     _Kind(("running",), "cyan", "▒", "+"),
+    _Kind(("paused",), "yellow", "▓", "="),
     _Kind(("submitted", "waiting"), "dim", "░", "."),
 )
 _BAR_WIDTHS = (24, 14)

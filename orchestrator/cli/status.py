@@ -6,11 +6,13 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import click
 
 from seedfold.jobs.errors import UnreachableError, count_noun
+from seedfold.jobs.study_keys import SEARCH
 from seedfold.jobs.times_text import about_text, clock_text
 from seedfold.orchestrator.cli import completion_values, options
 from seedfold.orchestrator.cli.console import (
@@ -54,7 +56,11 @@ from seedfold.orchestrator.state.stage_progress import StudyProgress
 from seedfold.orchestrator.state.study_logs import varying_axes
 from seedfold.orchestrator.worker.notification import notify_of_end
 
+if TYPE_CHECKING:
+    from seedfold.orchestrator.search.study_search import StudySearch
+
 _RUNNING_SHOWN = 8
+_SEARCHES: WeakKeyDictionary[Overview, StudySearch] = WeakKeyDictionary()
 
 
 @click.command()
@@ -106,6 +112,7 @@ def command(
             | _progress_json(views, queue_view)
             | {"removed": len(removed_ids(overview)), "throttle": overview.ledger.throttle.limit}
             | _dead_workers_json(overview, views)
+            | _search_json(overview)
             | _queue_json(queue_view)
             | _copy_json(overview)
         )
@@ -121,6 +128,41 @@ def _progress_json(views: Sequence[JobView], queue_view: QueueView) -> dict[str,
     """The keys ``eta_s``, in how many seconds the study will have ended (or None), and ``running``."""
     progress = StudyProgress.find(views, queue_view.seconds_to_first_start())
     return {"eta_s": progress.left_s, "running": [job.to_json() for job in progress.running]}
+
+
+def _search_json(overview: Overview) -> dict[str, Any]:
+    """The key ``search``, if the study searches."""
+    if not searches(overview):
+        return {}
+    from seedfold.orchestrator.search.analysis import search_summary
+
+    search = _search_of(overview)
+    return {"search": search_summary(search.settings, search.history())}
+
+
+def searches(overview: Overview) -> bool:
+    """Whether a study searches: nothing of a search is imported or read for other studies."""
+    return SEARCH in overview.settings
+
+
+def search_lines_of(overview: Overview) -> list[StyledLine]:
+    """What the search of a study has found so far; nothing for a study without one."""
+    if not searches(overview):
+        return []
+    from seedfold.orchestrator.search.summary import search_lines
+
+    return make_lines(*search_lines(_search_of(overview)))
+
+
+def _search_of(overview: Overview) -> StudySearch:
+    """The search of a study, whose decisions are read once for everybody who looks at it again and again."""
+    from seedfold.orchestrator.search.study_search import StudySearch
+
+    search = _SEARCHES.get(overview)
+    if search is None:
+        search = _SEARCHES[overview] = StudySearch(overview.states)
+    search.refresh()
+    return search
 
 
 def _queue_json(queue_view: QueueView) -> dict[str, Any]:
@@ -149,7 +191,7 @@ def status_lines(
         lines = progress_of_views(overview, views, queue_view)
     else:
         counts = status_to_json(overview.folder.name, views)
-        lines = [title_line(counts), *_stage_table(counts)]
+        lines = [title_line(counts), *_stage_table(counts), *search_lines_of(overview)]
     nothing_left = make_lines(*nothing_to_do_lines(views))
     notes = make_lines(*status_notes(overview, views), *queue_view.lines(), style="yellow")
     lines += [*failure_lines(views), *nothing_left, *notes]
@@ -164,7 +206,7 @@ def progress_of_views(
     progress = StudyProgress.find(views, queue_view.seconds_to_first_start() if queue_view else None)
     # The rows of running jobs show these; a study that only rests is not read for them.
     axes = varying_axes(overview.jobs_at_addresses().values()) if progress.running else set()
-    return [title_line(counts), *progress_lines(counts, progress, axes)]
+    return [title_line(counts), *search_lines_of(overview), *progress_lines(counts, progress, axes)]
 
 
 def title_line(counts: Mapping[str, Any]) -> StyledLine:

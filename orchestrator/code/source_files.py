@@ -96,7 +96,8 @@ def _collect_names(value: Any, names: set[str], seen: dict[int, object]) -> None
     elif isinstance(value, Mapping | list | tuple):
         seen[id(value)] = value
         for inner in value.values() if isinstance(value, Mapping) else value:
-            _collect_names(inner, names, seen)
+            if type(inner) not in _SCALAR_TYPES:
+                _collect_names(inner, names, seen)
 
 
 def program_folders(jobs: Iterable[JobDescription]) -> list[str]:

@@ -49,6 +49,7 @@ class StudyContents:
             one for one in self._list_submissions() if not one.name.endswith(_TASK_OVER) or one.name in ended_tasks
         ]
         return [
+            *self._list_files("search"),
             *self._list_files("plans"),
             *_completion_files_last(self._list_files("store")),
             *self._list_code(),

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UnreachableError
+from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.dispatch.resume import unique_by_id
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.events import EventWriter, time_after
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.owners import count_by_other_users
+from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.selection import Selection, TellSelected
 from seedfold.orchestrator.state.imported_predictions import is_import
@@ -69,10 +71,13 @@ def cancel(
     if tell is not None:
         tell(jobs)
     of_others = count_by_other_users(ledger, (job.id for job in jobs))
-    if jobs:
+    ids = [job.id for job in jobs]
+    if SEARCH in ledger.plans.header.settings and selection in (None, Selection()) and not pending_only:
+        ids.append(SEARCH_JOB)
+    if ids:
         writer = EventWriter(folder.events_folder)
-        now = time_after(ledger.record_of(job.id).resumed_at for job in jobs)
-        writer.append("cancelled", t=now, jobs={job.id: ledger.record_of(job.id).latest_attempt for job in jobs})
+        now = time_after(ledger.record_of(job).resumed_at for job in ids)
+        writer.append("cancelled", t=now, jobs={job: ledger.record_of(job).latest_attempt for job in ids})
         writer.close()
     unreachable = _remove_cancelled_from_queue(ledger)
     states.refresh()

@@ -13,12 +13,13 @@ from pathlib import Path
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.jobs.secret_values import refuse_secrets
+from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.code.command_files import refuse_missing_commands
 from seedfold.orchestrator.code.lightning_check import refuse_misused_modules
 from seedfold.orchestrator.code.target_check import refuse_missing_targets
 from seedfold.orchestrator.dispatch.code_changes import accept_code, code_notes, split_mixed
 from seedfold.orchestrator.dispatch.pilot import Pilot, PilotRequest, choose_pilot
-from seedfold.orchestrator.dispatch.resume import record_resumed
+from seedfold.orchestrator.dispatch.resumed_jobs import record_resumed
 from seedfold.orchestrator.dispatch.submit import (
     LaunchResult,
     check_with_scheduler,
@@ -81,6 +82,13 @@ def launch(
     """
     plan = make_plan(root, overrides, config_dirs, many)
     refuse_copy(plan.folder)
+    if SEARCH in plan.study.settings:
+        chooses = selection is not None and selection != Selection()
+        given = {"--pilot": pilot, "--rerun": rerun, "--where, --stage, --limit": chooses, "--accept-code": accept}
+        _refuse_for_search(option for option, value in given.items() if value)
+        from seedfold.orchestrator.dispatch.search import launch_search
+
+        return launch_search(plan, overrides, config_dirs, replace=replace)
     if pilot is not None and rerun is not None:
         raise UsageError("--pilot: holds jobs that have not begun; launch with --rerun in a second command")
     if selection is not None:
@@ -99,6 +107,11 @@ def launch(
     if tell is not None:
         tell([planned.job for planned in starting])
     return start_plan(plan, starting, overrides, config_dirs, pilot=chosen)
+
+
+def _refuse_for_search(options: Iterable[str]) -> None:
+    for option in options:
+        raise UsageError(f"{option}: a search chooses its jobs itself; launch it without this option")
 
 
 def accept_and_plan_again(plan: Plan, selection: Selection | None = None) -> Plan:

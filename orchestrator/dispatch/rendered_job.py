@@ -161,7 +161,8 @@ class RecordedJob:
 
         A job that failed or was cancelled is run again, because the person who runs its command wants that.
         """
-        from seedfold.orchestrator.dispatch.resume import STOPPED_STATES, record_resumed
+        from seedfold.orchestrator.dispatch.resume import STOPPED_STATES
+        from seedfold.orchestrator.dispatch.resumed_jobs import record_resumed
         from seedfold.orchestrator.worker.task import run_task
 
         submission_settings = {key: self._file.settings[key] for key in ("cluster", "failures")}

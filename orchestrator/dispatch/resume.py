@@ -9,8 +9,10 @@ from pathlib import Path
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.secret_values import refuse_secrets
+from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.code.comparison import CodeComparison
 from seedfold.orchestrator.dispatch.code_changes import accept_code, code_notes, split_mixed
+from seedfold.orchestrator.dispatch.resumed_jobs import record_resumed
 from seedfold.orchestrator.dispatch.submit import (
     LaunchResult,
     check_with_scheduler,
@@ -20,10 +22,11 @@ from seedfold.orchestrator.dispatch.submit import (
     submitted_jobs,
 )
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
-from seedfold.orchestrator.ledger.events import EventWriter, time_after
-from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.plans import PlanHeader, write_plan
+from seedfold.orchestrator.ledger.search_decisions import PRUNED, SEARCH_JOB
+from seedfold.orchestrator.ledger.search_launch import SearchLaunch
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import FAILURE_KINDS, RetryPolicies
 from seedfold.orchestrator.settings.selection import Selection, TellSelected
@@ -97,6 +100,10 @@ def resume(
     if tell is not None:
         tell([one.job for one in starting])
     check_with_scheduler(study, starting, settings)
+    if SEARCH in settings:
+        if choose is not None:
+            raise UsageError(f"study {name} searches: its jobs are not run again; launch a study with other settings")
+        return _resume_search(root, ledger, starting, PlanHeader.create(overrides, (), settings, code_folder))
     code = choose_snapshots(study, ledger, starting, settings, code_folder, original_code)
     if starting:
         record_resumed(study, ledger, [one.job.id for one in starting if one.state in STOPPED_STATES])
@@ -119,6 +126,21 @@ def resume(
             *states.passed_over_lines(),
         ),
     )
+
+
+def _resume_search(root: Root, ledger: Ledger, starting: Sequence[PlannedJob], header: PlanHeader) -> LaunchResult:
+    """Let a search go on, with those of its jobs that failed or were cancelled."""
+    from seedfold.orchestrator.dispatch.search import go_on
+
+    SearchLaunch.read(ledger.study)
+    stopped = [one.job.id for one in starting if one.state in STOPPED_STATES]
+    if ledger.record_of(SEARCH_JOB).is_cancelled or ledger.record_of(SEARCH_JOB).failures():
+        stopped.append(SEARCH_JOB)
+    record_resumed(ledger.study, ledger, stopped)
+    assert ledger.plans.header is not None
+    if header.settings != ledger.plans.header.settings:
+        write_plan(ledger.study, header, ())
+    return go_on(root, ledger.study)
 
 
 def _compare_with_today(
@@ -149,14 +171,16 @@ def advance_study(root: Root, ledger: Ledger) -> None:
 def _jobs_to_resume(
     planned: Sequence[PlannedJob], kinds: Sequence[str], keep_cancelled: bool, is_left_on_hold: Callable[[str], bool]
 ) -> list[PlannedJob]:
-    """Jobs that are neither done nor active nor held.
+    """Jobs that are neither done nor active nor held nor paused.
 
     A job with a parent that is neither and is not resumed itself is left out.
     """
     states = {one.job.id: one.state for one in planned}
     starting: dict[str, PlannedJob] = {}
     for one in planned:
-        if one.state == "done" or one.state in ACTIVE_STATES or (kinds and not _has_failed_as_kind(one, kinds)):
+        if one.state in {"done", "paused", *ACTIVE_STATES} or (kinds and not _has_failed_as_kind(one, kinds)):
+            continue
+        if one.job_state.reason == PRUNED:
             continue
         if is_left_on_hold(one.job.id) or (keep_cancelled and one.state == "cancelled"):
             continue
@@ -168,12 +192,3 @@ def _jobs_to_resume(
 def _has_failed_as_kind(planned: PlannedJob, kinds: Sequence[str]) -> bool:
     event = planned.job_state.event
     return planned.state == "failed" and event is not None and event["kind"] in kinds
-
-
-def record_resumed(study: StudyFolder, ledger: Ledger, stopped_jobs: Sequence[str]) -> None:
-    """Record that failed or cancelled jobs are resumed, so that they have all their retries again."""
-    if stopped_jobs:
-        writer = EventWriter(study.events_folder)
-        now = time_after(ledger.record_of(job).cancelled_at for job in stopped_jobs)
-        writer.append("resumed", t=now, jobs={job: ledger.record_of(job).latest_attempt for job in stopped_jobs})
-        writer.close()

@@ -12,7 +12,7 @@ from seedfold.jobs.errors import UnreachableError, UsageError
 from seedfold.orchestrator.code.snapshots import take_snapshot
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
-from seedfold.orchestrator.ledger.submissions import Submission
+from seedfold.orchestrator.ledger.submissions import SUBMISSION_KEYS, Submission
 from seedfold.orchestrator.ledger.turns import last_tokens, next_turn, take_turn, without_submitted_since
 from seedfold.orchestrator.schedulers.local import start_worker
 from seedfold.orchestrator.settings.cluster import ClusterSettings
@@ -32,7 +32,8 @@ class LaunchResult:
     submitted at the same moment, and ``exhausted_count`` is the number of failed jobs that only `resume` tries again;
     ``removed`` are the jobs whose points the study no longer has; ``advance_result`` is what the scheduler accepted,
     None on this machine. ``notes`` are lines on what has changed since jobs were done. ``reused`` counts the jobs that
-    are not run because another study has done them, by its name.
+    are not run because another study has done them, by its name. A search (``is_search``) goes on to start
+    jobs that nobody knows yet.
     """
 
     study: StudyFolder
@@ -46,6 +47,7 @@ class LaunchResult:
     advance_result: AdvanceResult | None = None
     notes: tuple[str, ...] = ()
     reused: Mapping[str, int] = field(default_factory=dict)
+    is_search: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -144,7 +146,7 @@ def submit_jobs(
         return tuple(submissions), advance(root, study, ledger)
     if not jobs:
         return (), None
-    submission_settings = {key: settings[key] for key in ("cluster", "failures")}
+    submission_settings = {key: settings[key] for key in SUBMISSION_KEYS if key in settings}
     known_tokens, tokens_of = last_tokens(ledger), dict[str | None, str]()
     while True:
         turn = next_turn(study)

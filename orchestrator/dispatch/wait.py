@@ -12,6 +12,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
+from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
 from seedfold.orchestrator.ledger.slot_waits import read_wait
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobState, JobStates, count_states
@@ -39,11 +40,15 @@ class Progress:
 
 
 class JobWatcher:
-    """Watches the jobs of a launch, whichever worker runs them. It only reads."""
+    """Watches the jobs of a launch, whichever worker runs them. It only reads.
 
-    def __init__(self, root: Root, study: StudyFolder, jobs: Sequence[str]) -> None:
-        self.jobs = jobs
-        self._job_ids = frozenset(jobs)
+    Without ``jobs``, these are the jobs of the study's search, also those that are planned later.
+    """
+
+    def __init__(self, root: Root, study: StudyFolder, jobs: Sequence[str] | None) -> None:
+        self._is_search = jobs is None
+        self.jobs: Sequence[str] = jobs or ()
+        self._job_ids = frozenset(self.jobs)
         self._done_states: dict[str, JobState] = {}
         self.ledger = Ledger(study)
         assert self.ledger.plans.header is not None
@@ -58,16 +63,21 @@ class JobWatcher:
         A job that was seen done is not checked again, because most of thousands of jobs are done.
         """
         self.states.refresh()
+        if self._is_search:
+            self.jobs = list(self.ledger.plans.trial_jobs)
         states = {job: self._done_states.get(job) or self.states.of(job) for job in self.jobs}
         self._done_states = {job: one for job, one in states.items() if one.state == "done"}
         running = tuple(self.ledger.plans.jobs[job] for job, one in states.items() if one.state == "running")
         over = not any(one.state in ACTIVE_STATES for one in states.values())
+        over = over and not (self._is_search and SEARCH_JOB in self.ledger.open_submission_of)
         waits_for = "" if running or over else self._waits_for()
         return Progress(count_states(states.values()), running, over, waits_for)
 
     def _waits_for(self) -> str:
         texts = (
-            read_wait(one.folder) for one in self.ledger.live_submissions if not self._job_ids.isdisjoint(one.jobs)
+            read_wait(one.folder)
+            for one in self.ledger.live_submissions
+            if self._is_search or not self._job_ids.isdisjoint(one.jobs)
         )
         return next(filter(None, texts), "")
 

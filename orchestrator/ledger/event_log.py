@@ -19,7 +19,7 @@ from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.throttle import Throttle
 from seedfold.results.store.passing_errors import try_again
 
-_FORM = 1
+_FORM = 2
 """Of what is kept; to be raised when other things are kept, or events are read in another way."""
 _WORTH_KEEPING_BYTES = 1 << 18
 _MOST_OPEN = 8
@@ -30,6 +30,7 @@ class EventLog:
 
     def __init__(self, study: StudyFolder) -> None:
         self._study = study
+        self._folder = str(study.events_folder)
         self._reader = EventReader(study.events_folder)
         self.table = JobTable()
         self._study_events: list[Event] = []
@@ -173,7 +174,7 @@ class EventLog:
             raise
 
     def _path(self, file: int) -> str:
-        return f"{self._study.events_folder}/{self._reader.names[file]}"
+        return f"{self._folder}/{self._reader.names[file]}"
 
     def _changed(self, file: int) -> DamagedFileError:
         return DamagedFileError(f"{self._path(file)}: was changed or removed while it was read; run the command again")

@@ -25,8 +25,8 @@ from seedfold.orchestrator.ledger.throttle import is_throttle
 from seedfold.results.store.passing_errors import try_again
 
 Event = dict[str, Any]
-"""``{"e": kind, "t": seconds since the epoch, …}``. Kinds: started, done, failed, interrupted, blocked, cancelled,
-resumed, held, released, throttled."""
+"""``{"e": kind, "t": seconds since the epoch, …}``. Kinds: started, done, failed, interrupted, paused, blocked,
+cancelled, resumed, promoted, held, released, throttled."""
 
 _GAP_S = 0.001
 _PART_BYTES = 1 << 21
@@ -226,9 +226,11 @@ _DETAILS: Mapping[str, Mapping[str, type]] = {
     "done": {"files": dict, "parents": dict},
     "failed": {"reason": str},
     "interrupted": {"reason": str},
+    "paused": {"epochs": int, "metrics": dict},
     "blocked": {"reason": str},
     "cancelled": {},
     "resumed": {},
+    "promoted": {},
     "held": {},
     "released": {},
     "throttled": {"jobs": dict},

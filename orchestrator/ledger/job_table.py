@@ -14,7 +14,7 @@ from typing import Any
 from seedfold.orchestrator.ledger.events import Event
 from seedfold.orchestrator.ledger.kept_columns import Column, KeptColumns, texts_column
 
-EVENT_RANK = {"started": 0, "interrupted": 1, "blocked": 2, "failed": 3, "done": 4}
+EVENT_RANK = {"started": 0, "interrupted": 1, "paused": 2, "blocked": 3, "failed": 4, "done": 5}
 """The state of an attempt never goes backwards: in whatever order events are read, the highest rank counts."""
 DONE = EVENT_RANK["done"]
 NOBODY = 0
@@ -25,7 +25,6 @@ _ROWS |= {"last_link": "i", "was_cancelled": "b"}
 _LINKS = {"link_file": "i", "link_start": "q", "link_length": "i", "link_before": "i"}
 _OTHERS = {"sizes": "q"}
 _COLUMNS = _ROWS | _LINKS | _OTHERS
-_EMPTY_ROW = dict.fromkeys(("attempts", "ranks", "kinds", "sizes_at", "decisive", "last_link"), _NONE)
 
 
 class ResultKind(tuple[str, str, tuple[str, ...], tuple[str, ...]]):
@@ -84,8 +83,11 @@ class JobTable:
         return list(self.result_kinds)
 
     def _add_row(self) -> None:
-        for name in _ROWS:
-            getattr(self, name).append(_EMPTY_ROW.get(name, 0))
+        for column in (self.attempts, self.ranks, self.kinds, self.sizes_at, self.decisive, self.last_link):
+            column.append(_NONE)
+        for times in (self.times, self.seconds):
+            times.append(0.0)
+        self.was_cancelled.append(0)
 
     def row(self, job: str) -> int:
         """Return the row of a job; `NOBODY` if there is no event of it."""

@@ -63,6 +63,11 @@ class StudyFolder:
         return self.path / "events"
 
     @property
+    def decisions_folder(self) -> Path:
+        """One file per decision of the study's search, created once."""
+        return self.path / "search" / "decisions"
+
+    @property
     def outputs_folder(self) -> Path:
         """Files for people: tables, figures, the report."""
         return self.path / "outputs"

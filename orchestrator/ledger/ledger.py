@@ -1,7 +1,8 @@
 """What the files of a study say of every job: plans, attempts, submissions.
 
 Only the files count, and nothing here writes to them. The state of an attempt never goes backwards: in whatever order
-events are read, ``done`` wins over ``failed``, and so on down to ``blocked``, ``interrupted`` and ``started``.
+events are read, ``done`` wins over ``failed``, and so on down to ``blocked``, ``paused``, ``interrupted`` and
+``started``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from seedfold.orchestrator.ledger.job_table import DONE, EVENT_RANK, JobTable
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
+from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
 from seedfold.orchestrator.ledger.submissions import Submission, Submissions
 from seedfold.orchestrator.ledger.throttle import Throttle
 from seedfold.results.store.published import Result, nan_metrics, result_record
@@ -38,6 +40,9 @@ class JobRecord:
     cancel_reason: str = ""
     resumed_at: float = -inf
     resumed_after_attempt: int = -1
+    promoted_after_attempt: int = -1
+    trains_to_end: bool = False
+    """Whether a person has had the job trained to its end, whatever its search wants."""
     held_event: Event | None = None
     released_at: float = -inf
 
@@ -50,6 +55,9 @@ class JobRecord:
         elif kind == "resumed":
             self.resumed_at = max(self.resumed_at, event["t"])
             self.resumed_after_attempt = max(self.resumed_after_attempt, attempt)
+        elif kind == "promoted":
+            self.promoted_after_attempt = max(self.promoted_after_attempt, attempt)
+            self.trains_to_end = self.trains_to_end or bool(event.get("to_end"))
         elif kind == "held":
             if self.held_event is None or event["t"] > self.held_event["t"]:
                 self.held_event = event
@@ -112,6 +120,12 @@ class JobRecord:
         return done is None or done["t"] <= self.cancelled_at
 
     @property
+    def is_paused(self) -> bool:
+        """Whether the latest attempt was paused by a search, and the search has not sent the job on since."""
+        latest = self.latest_event
+        return latest is not None and latest["e"] == "paused" and self.latest_attempt > self.promoted_after_attempt
+
+    @property
     def hold(self) -> Hold | None:
         """The hold of a job that was held, and neither released nor cancelled since; None if there is none.
 
@@ -162,9 +176,16 @@ class Ledger:
             job: attempt for submission in self.live_submissions for job, attempt in submission.rerun_attempts.items()
         }
         planned = self.plans.refresh()
+        self._add_jobs_of_search()
         self._add_new(self._log.read_new())
         has_news, self._has_news = self._has_news, False
         return planned or has_news
+
+    def _add_jobs_of_search(self) -> None:
+        """Count the jobs of a search as submitted while workers of the search are alive: each of them may run each."""
+        search = self.open_submission_of.get(SEARCH_JOB)
+        if search is not None:
+            self.open_submission_of = {**dict.fromkeys(self.plans.trial_jobs, search), **self.open_submission_of}
 
     def look_past_caches(self) -> None:
         """Read events that other machines have recorded and that caches of this machine still hide."""

@@ -96,6 +96,8 @@ class PlanHeader:
     request: Request | None = None
     has_end: bool = False
     """Whether a last line says that the file is whole; plans of earlier versions have none."""
+    trial: int | None = None
+    """The trial of the study's search whose jobs these are."""
 
     @classmethod
     def create(
@@ -157,7 +159,11 @@ def write_plan_once(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDe
 
 def _plan_lines(header: PlanHeader, jobs: Iterable[JobDescription]) -> Iterator[str]:
     lines = (named(line, oldest_name).rstrip("\n") + "\n" for line in encode_jobs(jobs))
-    return chain([to_json_line(asdict(replace(header, has_end=True)))], lines, [f"{END}\n"])
+    record = asdict(replace(header, has_end=True))
+    if header.trial is None:
+        # Versions without searches can read it then.
+        del record["trial"]
+    return chain([to_json_line(record)], lines, [f"{END}\n"])
 
 
 def _plan_files(study: StudyFolder) -> list[Path]:
@@ -213,7 +219,7 @@ class Plans:
     ``jobs`` has every job that was ever planned, by id; ``current_jobs`` has the job of each address that the study had
     at its last launch (equal points of two stages are one job with two addresses); ``removed_jobs`` has the jobs of
     addresses that the study no longer has; ``superseded`` has the ids of the jobs that have no address any more;
-    ``header`` is that of the last plan.
+    ``header`` is that of the last plan. ``trial_jobs`` has the jobs of the study's search.
     """
 
     def __init__(self, study: StudyFolder, *, keeps: bool = True) -> None:
@@ -222,6 +228,8 @@ class Plans:
         self.header: PlanHeader | None = None
         self._files_read: dict[Path, PlanJobs] = {}
         self._bytes_read = 0
+        self._trial_jobs: dict[str, None] = {}
+        self._looked_at = 0
         self.table = self._restore()
         self.refresh()
         if keeps and self._bytes_read >= _WORTH_KEEPING_BYTES:
@@ -257,6 +265,15 @@ class Plans:
     def removed_jobs(self) -> JobsAt:
         """The jobs of addresses that the study no longer has."""
         return JobsAt(self.table, self.table.removed)
+
+    @property
+    def trial_jobs(self) -> Mapping[str, JobDescription]:
+        """The jobs of the study's search, by id."""
+        for plan in self.table.plans[self._looked_at :]:
+            if '"trial":' in plan.header_line and _parse_header(plan.path, plan.header_line).trial is not None:
+                self._trial_jobs.update(dict.fromkeys(plan.ids))
+        self._looked_at = len(self.table.plans)
+        return JobsOf(self.table, {job: self.table.row_of[job] for job in self._trial_jobs})
 
     def refresh(self) -> bool:
         """Read plans that are new; return whether there were any."""

@@ -29,6 +29,10 @@ from seedfold.orchestrator.settings.cluster import ClusterSettings, read_stored
 from seedfold.results.store.passing_errors import exists, try_again
 
 _REMEDY = "remove this folder; its jobs are then waiting, and seedfold resume STUDY starts them"
+PAUSE_AFTER = "pause_after"
+"""The key of a submission's settings with the epochs after which jobs are paused, by job."""
+SUBMISSION_KEYS = ("cluster", "failures", PAUSE_AFTER)
+"""The settings that a submission keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,12 @@ class Submission:
     def tasks(self) -> TaskRecords:
         """The records of its tasks."""
         return TaskRecords(self.folder)
+
+    @property
+    def pause_after(self) -> Mapping[str, int]:
+        """The epochs after which jobs are paused, for those that do not train to their end."""
+        found: Mapping[str, int] = self.settings.get(PAUSE_AFTER, {})
+        return found
 
     @property
     def task_count(self) -> int:

@@ -99,6 +99,12 @@ class Page:
 
         return make_evaluation(self._study(request), texts(request, "where"), request.query_params.get("split") or None)
 
+    def search(self, request: Request) -> Any:
+        """The trials of a search, and what they show."""
+        from seedfold.orchestrator.page.search_tab import make_search
+
+        return make_search(self._study(request))
+
     def _job(self, request: Request) -> tuple[KeptStudy, JobView]:
         study = self._study(request)
         return study, study.find_job(request.path_params["job"])
@@ -165,6 +171,7 @@ def make_application(page: Page, rules: AccessRules) -> ASGIApp:
             Route(f"{study}/curves", _answer(page.curves)),
             Route(f"{study}/points", _answer(page.points)),
             Route(f"{study}/evaluation", _answer(page.evaluation)),
+            Route(f"{study}/search", _answer(page.search)),
             Route(job, _answer(page.job)),
             Route(f"{job}/difference", _answer(page.difference)),
             Route(f"{job}/log", _answer(page.log)),

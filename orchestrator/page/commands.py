@@ -13,9 +13,9 @@ from seedfold.orchestrator.state.overview import JobView
 
 _SELECTING = (
     ("run again the {} that {} done", "rerun", frozenset({"done"})),
-    ("start the {} that {} not done", "resume", frozenset(STATES) - {"done", *ACTIVE_STATES}),
+    ("start the {} that {} not done", "resume", frozenset(STATES) - {"done", "paused", *ACTIVE_STATES}),
     ("hold the {} that {} not begun", "hold", frozenset({"waiting", "submitted"})),
-    ("cancel the {} that {} not done", "cancel", frozenset(STATES) - {"done", "cancelled"}),
+    ("cancel the {} that {} not done", "cancel", frozenset(STATES) - {"done", "paused", "cancelled"}),
 )
 """What commands do with the jobs that they are told to choose from, and in which states these are."""
 _MOST_TOLD_APART = 20_000
@@ -25,20 +25,26 @@ def study_commands(study: KeptStudy, counts: Mapping[str, Any]) -> list[dict[str
     """Return what one can do with a whole study; ``counts`` is what `status_to_json` says of it."""
     name, root = _words(study)
     states = {state for state, count in counts["states"].items() if count}
-    to_start = _counted(counts["states"], states - {"done", *ACTIVE_STATES})
-    to_cancel = _counted(counts["states"], states - {"done", "cancelled"})
+    to_start = _counted(counts["states"], states - {"done", "paused", *ACTIVE_STATES})
+    to_start_kept = _counted(counts["states"], states - {"done", "paused", "cancelled", *ACTIVE_STATES})
+    to_cancel = _counted(counts["states"], states - {"done", "paused", "cancelled"})
     kinds = (
         (states & ACTIVE_STATES, "follow it in a terminal", f"seedfold watch {name} {root}"),
         (states & {"running"}, "follow the logs of its running jobs", f"seedfold logs {name} -f {root}"),
         (
-            states - {"done", *ACTIVE_STATES},
+            states - {"done", "paused", *ACTIVE_STATES},
             f"start the jobs that are not done ({to_start})",
             f"seedfold resume {name} {root}",
+        ),
+        (
+            "cancelled" in states and to_start_kept,
+            f"start those of them that are not cancelled ({to_start_kept})",
+            f"seedfold resume {name} --keep-cancelled {root}",
         ),
         (states & {"waiting", "submitted"}, "hold the jobs that have not begun", f"seedfold hold {name} {root}"),
         (counts["held"], "let held jobs go on", f"seedfold release {name} {root}"),
         (
-            states - {"done", "cancelled"},
+            states - {"done", "paused", "cancelled"},
             f"cancel the jobs that are not done ({to_cancel})",
             f"seedfold cancel {name} {root}",
         ),
@@ -70,7 +76,7 @@ def selection_commands(
         met = [view for view in selected if view.state in states]
         if not wanted:
             continue
-        options = (command == "resume" and _kind_options(wanted, met)) or _options(_tell_apart(wanted, met))
+        options = (command == "resume" and _resume_options(wanted, met)) or _options(_tell_apart(wanted, met))
         is_missing |= options is None
         # Running everything again takes a condition, so that nobody does it by a slip.
         if options is not None and (command != "rerun" or chosen or options):
@@ -102,15 +108,21 @@ def failure_kind(view: JobView) -> str:
     return str((view.job_state.event or {}).get("kind"))
 
 
-def _kind_options(wanted: Sequence[JobView], among: Sequence[JobView]) -> list[str]:
-    """Options that start the failed jobs of some kinds; none if these are not just the wanted jobs."""
-    if any(view.state != "failed" for view in wanted):
+def _resume_options(wanted: Sequence[JobView], among: Sequence[JobView]) -> list[str]:
+    """Options that start the failed jobs of some kinds, or all but the cancelled ones; none if this is not wanted.
+
+    Where nothing else can be started either, the condition that is chosen already says all.
+    """
+    if len(wanted) == len(among):
         return []
-    kinds = dict.fromkeys(map(failure_kind, wanted))
-    alike = sum(view.state == "failed" and failure_kind(view) in kinds for view in among)
-    # Where nothing else can be started, the condition that is chosen already says all.
-    is_needed = alike == len(wanted) < len(among)
-    return [f"--kind {shlex.quote(kind)}" for kind in kinds] if is_needed else []
+    if all(view.state == "failed" for view in wanted):
+        kinds = dict.fromkeys(map(failure_kind, wanted))
+        alike = sum(view.state == "failed" and failure_kind(view) in kinds for view in among)
+        if alike == len(wanted):
+            return [f"--kind {shlex.quote(kind)}" for kind in kinds]
+    kept = [view for view in among if view.state != "cancelled"]
+    is_all_but_cancelled = len(kept) == len(wanted) and all(view.state != "cancelled" for view in wanted)
+    return ["--keep-cancelled"] if is_all_but_cancelled else []
 
 
 def _options(found: Condition | None) -> list[str] | None:

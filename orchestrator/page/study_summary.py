@@ -15,6 +15,7 @@ from seedfold.orchestrator.page.answers import one_line
 from seedfold.orchestrator.page.commands import failure_command, failure_kind, study_commands
 from seedfold.orchestrator.page.conditions import find_condition, value_key
 from seedfold.orchestrator.page.kept_studies import KeptStudy, Snapshot
+from seedfold.orchestrator.page.search_tab import has_search
 from seedfold.orchestrator.state.expected_end import seconds_to_end
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES
 from seedfold.orchestrator.state.overview import (
@@ -94,6 +95,7 @@ def _lasting_part(study: KeptStudy, snapshot: Snapshot) -> dict[str, Any]:
         "failures": list(_failures(study, snapshot)),
         "notes": notes,
         "commands": study_commands(study, counts),
+        "has_search": has_search(study),
     }
 
 

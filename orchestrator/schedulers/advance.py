@@ -2,9 +2,10 @@
 
 Takes seconds, may be repeated; every command and the keeper jobs call it.
 
-There are seven steps: find the numbers of submissions whose reply was lost, take tasks with cancelled jobs out of the
+There are eight steps: find the numbers of submissions whose reply was lost, take tasks with cancelled jobs out of the
 queue, record the ends of tasks that ended without recording it, write intents for jobs that have to be tried again,
-tell the scheduler how many tasks may run at a time, submit the intents as far as limits allow, and queue a keeper job
+let a search decide what is tried next and write intents for its tasks, tell the scheduler how many tasks may run at a
+time, submit the intents as far as limits allow, and queue a keeper job
 that calls `advance` later. Each step may be interrupted at any point and repeated by several processes at the same
 time. The scheduler is queried for its tasks once, before the ledger is read, so that everything that a task recorded
 before its end is known when its end is examined.
@@ -17,6 +18,7 @@ import time
 from pathlib import Path
 
 from seedfold.jobs.errors import UnreachableError
+from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
@@ -26,6 +28,7 @@ from seedfold.orchestrator.schedulers.cancelled_tasks import remove_cancelled_fr
 from seedfold.orchestrator.schedulers.ended_tasks import EndedTaskRecorder
 from seedfold.orchestrator.schedulers.keepers import Keepers, record_begun
 from seedfold.orchestrator.schedulers.retries import Retries
+from seedfold.orchestrator.schedulers.search_pools import SearchPools
 from seedfold.orchestrator.schedulers.throttles import tell_throttles
 from seedfold.orchestrator.worker.notification import notify_of_end
 
@@ -44,7 +47,7 @@ def advance(root: Root, study: StudyFolder, ledger: Ledger | None = None) -> Adv
         ledger = Ledger(study)
     else:
         ledger.refresh()
-    if not any(submission.array for submission in ledger.last_submission_of.values()):
+    if not any(submission.array for submission in ledger.last_submission_of.values()) and not _searches(ledger):
         return AdvanceResult()
     this_round = AdvanceRound(root, study, ledger)
     try:
@@ -55,6 +58,12 @@ def advance(root: Root, study: StudyFolder, ledger: Ledger | None = None) -> Adv
     if note := notify_of_end(this_round.states):
         this_round.result.problems.append(note)
     return this_round.result
+
+
+def _searches(ledger: Ledger) -> bool:
+    """Whether the study searches, and has been launched: the tasks of its search are submitted here."""
+    header = ledger.plans.header
+    return header is not None and SEARCH in header.settings and bool(ledger.plans.trial_jobs)
 
 
 def _run_steps(this_round: AdvanceRound) -> None:
@@ -73,6 +82,8 @@ def _run_steps(this_round: AdvanceRound) -> None:
         ended_tasks.close_tasks_of(submission)
     this_round.states.refresh()
     Retries(this_round).make_intents_for_retries()
+    this_round.states.refresh()
+    SearchPools(this_round).keep_up()
     this_round.states.refresh()
     tell_throttles(this_round)
     held_back = submitter.submit_intents()

@@ -13,6 +13,7 @@ from seedfold.orchestrator.ledger.copy_origin import observation_time
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.ledger import JobRecord
 from seedfold.orchestrator.ledger.past_caches import longest_cache_s
+from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.ledger.task_records import TaskRecord
 from seedfold.orchestrator.schedulers.advance_round import FINAL_STATES, AdvanceRound, settle_s
@@ -72,13 +73,13 @@ class EndedTaskRecorder:
 
     def _close_task(self, submission: Submission, index: int, mark: TaskRecord, state: TaskState) -> None:
         jobs = submission.jobs_of_task(index)
-        started = [job for job in jobs if self._is_unfinished(job)]
+        started = [job for job in self._jobs_begun_by(submission, index) if self._is_unfinished(job)]
         if state.kind == "cancelled":
             self._record_cancelled(jobs, state.reason)
         elif started:
             for job in started:
                 self._record_end(job, submission, state)
-        elif state.kind is not None and state.scheduler_state:
+        elif state.kind is not None and state.scheduler_state and (mark.last_start < 0 or SEARCH_JOB not in jobs):
             # Otherwise jobs that never began would be submitted again for ever.
             for job in jobs:
                 self._record_failure_before_start(job, submission, self._task_log(submission, index), state)
@@ -86,6 +87,15 @@ class EndedTaskRecorder:
             index, max(mark.last_start, 0), by="scheduler", word=state.scheduler_state, reason=state.reason
         )
         self._round.result.closed += 1
+
+    def _jobs_begun_by(self, submission: Submission, index: int) -> Iterable[str]:
+        """The jobs of a task; for a task of a search, which has none of its own, those that it began last."""
+        jobs = submission.jobs_of_task(index)
+        if SEARCH_JOB not in jobs:
+            return jobs
+        place = [submission.token, index]
+        latest = ((job, self._round.ledger.record_of(job).latest_event) for job in self._round.ledger.plans.trial_jobs)
+        return [job for job, event in latest if event is not None and event.get("task") == place]
 
     def _is_unfinished(self, job: str) -> bool:
         last_event = self._round.ledger.record_of(job).latest_event

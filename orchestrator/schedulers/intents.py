@@ -12,7 +12,7 @@ from pathlib import Path
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
-from seedfold.orchestrator.ledger.submissions import Submission
+from seedfold.orchestrator.ledger.submissions import SUBMISSION_KEYS, Submission
 from seedfold.orchestrator.ledger.turns import last_tokens, next_turn, take_turn, without_submitted_since
 from seedfold.orchestrator.schedulers.arrays import make_array, split_into_arrays
 from seedfold.orchestrator.schedulers.backend import RefusedError
@@ -63,7 +63,7 @@ def make_intents(
         after = sorted({token_of_job[parent] for job in piece.jobs for parent in job.parents if parent in token_of_job})
         array = replace(piece.array, after=tuple(after), exclude=excluded_nodes)
         array_reruns = {job: rerun_attempts[job] for job in job_ids if rerun_attempts and job in rerun_attempts}
-        array_settings = {key: settings[key] for key in ("cluster", "failures")}
+        array_settings = {key: settings[key] for key in SUBMISSION_KEYS if key in settings}
         try:
             submission = Submission.create(study, job_ids, array_settings, folder, array_reruns, array, token, snapshot)
         except FileExistsError:

@@ -72,7 +72,7 @@ def find_finished_jobs(
 def find_by_code(overview: Overview, selection: Selection | None = None, across_code: bool = False) -> FinishedJobs:
     """Return what `find_finished_jobs` does, and the axis of the code."""
     named = overview.jobs_by_address()
-    views = overview.job_views(selection)
+    views = [view for view in overview.job_views(selection) if view.job.address in named]
     found = [_finished_job(overview, view, named[view.job.address]) for view in views]
     finished = [pair for pair in found if pair is not None]
     axis = _code_axis(overview, finished) if not across_code else CodeAxis("", {}, ())

@@ -20,11 +20,14 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from seedfold.jobs.description import SHORT_ID_LENGTH
+from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.code.snapshots import UNFINISHED_PREFIX
 from seedfold.orchestrator.ledger.claims import may_be_written
 from seedfold.orchestrator.ledger.copy_origin import is_copy
 from seedfold.orchestrator.ledger.file_system_clock import file_system_time
 from seedfold.orchestrator.ledger.layout import CLEARED_MARK, Root
+from seedfold.orchestrator.ledger.search_decisions import pruned_jobs
+from seedfold.orchestrator.ledger.search_launch import SearchLaunch, has_launch
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES
 from seedfold.orchestrator.state.overview import JobView, Overview
@@ -60,23 +63,32 @@ class NeededData:
         self.fits: set[str] = set()
         self.has_running_readers = False
         for overview in overviews:
+            pruned = find_pruned(overview)
             for view in overview.job_views():
-                self._add_current(view)
+                self._add_current(view, view.job.id in pruned)
             for view in overview.superseded_views():
                 if view.state in ACTIVE_STATES:
                     self._add_unfinished(view)
 
-    def _add_current(self, view: JobView) -> None:
+    def _add_current(self, view: JobView, is_pruned: bool) -> None:
         self.results.add(view.job.id)
         self.fits.add(view.job.fit)
         if view.state != "done":
-            self._add_unfinished(view)
+            self._add_unfinished(view, is_pruned)
 
-    def _add_unfinished(self, view: JobView) -> None:
+    def _add_unfinished(self, view: JobView, is_pruned: bool = False) -> None:
         self.results.update([view.job.id, *view.job.parents])
         self.has_running_readers = self.has_running_readers or view.state in ACTIVE_STATES
-        if view.state != "failed":
+        if view.state != "failed" and not (is_pruned and view.state in _GIVEN_UP):
             self.folders.update([view.job.id, view.job.fit])
+
+
+_GIVEN_UP = frozenset({"paused", "cancelled"})
+
+
+def find_pruned(overview: Overview) -> set[str]:
+    """The jobs of trials that the search of a study has given up; none for a study that does not search."""
+    return pruned_jobs(overview.folder) if SEARCH in overview.settings else set()
 
 
 class DeletableFinder:
@@ -168,6 +180,8 @@ class DeletableFinder:
     def _snapshots_of_open_jobs(self) -> Iterator[str | None]:
         ledger = self.overview.ledger
         yield from (submission.snapshot for submission in ledger.live_submissions)
+        if SEARCH in self.overview.settings and has_launch(self.folder):
+            yield SearchLaunch.read(self.folder).snapshot
         for view in self.overview.job_views():
             if view.state != "done" and view.job.id in ledger.last_submission_of:
                 yield ledger.last_submission_of[view.job.id].snapshot
@@ -200,13 +214,16 @@ class DeletableFinder:
                 yield _make_deletable("superseded", folder, job_id, "folder of a job that was replaced")
 
     def _find_failed_checkpoints(self) -> Iterator[DeletablePath]:
-        """Checkpoints of failed jobs; without them a resume starts these jobs from the beginning.
+        """Checkpoints of failed jobs and of trials that a search has given up; without them, jobs begin anew.
 
         Their logs are kept.
         """
+        pruned = find_pruned(self.overview)
         for view in self.overview.job_views():
             if view.state == "failed":
                 yield from self._find_checkpoints("failed", view, "checkpoint of a failed job")
+            elif view.job.id in pruned and view.state in _GIVEN_UP:
+                yield from self._find_checkpoints("failed", view, "checkpoint of a trial that its search has given up")
 
     def _find_finished_checkpoints(self) -> Iterator[DeletablePath]:
         """Checkpoints of finished jobs; without them a new prediction has to train again."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from seedfold.jobs.description import JobDescription
+from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.ledger.bulk_stat import StoreListing, prefetch_stats
 from seedfold.orchestrator.ledger.claims import has_live_claim, is_published
 from seedfold.orchestrator.ledger.copy_origin import is_copy, process_liveness
@@ -26,8 +27,18 @@ from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.state.done_in_bulk import Alike, expected_paths, find_done
 from seedfold.results.store.published import DamagedError, find_damage, load_result
 
-StateName = Literal["waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost"]
-STATES: tuple[StateName, ...] = ("waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost")
+StateName = Literal["waiting", "submitted", "running", "paused", "done", "failed", "blocked", "cancelled", "lost"]
+STATES: tuple[StateName, ...] = (
+    "waiting",
+    "submitted",
+    "running",
+    "paused",
+    "done",
+    "failed",
+    "blocked",
+    "cancelled",
+    "lost",
+)
 ACTIVE_STATES: frozenset[StateName] = frozenset({"submitted", "running"})
 """States of jobs that are running, or that will run without any command."""
 ResultCheck = Literal["files", "recent"]
@@ -214,7 +225,7 @@ class JobStates:
             return job_state
         if record.is_cancelled:
             return replace(job_state, state="cancelled", reason=record.cancel_reason)
-        if job_state.has_nothing_to_do:
+        if job_state.has_nothing_to_do or job_state.state == "paused":
             return job_state
         is_open = job_id in ledger.open_submission_of and not self._is_exhausted(record)
         hold = self._hold_in(ledger, record)
@@ -291,6 +302,9 @@ class JobStates:
             return JobState("failed", study, latest, end["reason"], end)
         if end["e"] == "blocked":
             return JobState("blocked", study, latest, end["reason"], end, has_nothing_to_do=True)
+        if end["e"] == "paused":
+            state: StateName = "paused" if record.is_paused else "waiting"
+            return JobState(state, study, latest, f"paused after {count_noun(end['epochs'], 'epoch')}", end)
         if end["e"] == "interrupted":
             return JobState("waiting", study, latest, end["reason"], end)
         return _state_of_started(study, job_id, latest, end)

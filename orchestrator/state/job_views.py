@@ -74,15 +74,16 @@ class JobViews(Sequence[JobView]):
     def __init__(
         self,
         ids: Sequence[str],
-        make_view: Callable[[int], JobView],
+        make_view: Callable[[int, DoneGroup], JobView],
         groups: Sequence[DoneGroup],
         others: Mapping[int, JobView],
     ) -> None:
-        """``make_view`` returns the view of the job at a place."""
+        """``make_view`` returns the view of the job at a place, which is in a group."""
         self.ids = ids
         self.groups = groups
         self.others = others
         self._make_view = make_view
+        self._group_at: dict[int, DoneGroup] = {}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -91,7 +92,12 @@ class JobViews(Sequence[JobView]):
         if isinstance(place, slice):
             return [self[one] for one in range(*place.indices(len(self)))]
         place = range(len(self))[place]
-        return self.others.get(place) or self._make_view(place)
+        return self.others.get(place) or self._make_view(place, self._groups_by_place()[place])
+
+    def _groups_by_place(self) -> Mapping[int, DoneGroup]:
+        if not self._group_at:
+            self._group_at = {place: group for group in self.groups for place in group.places}
+        return self._group_at
 
     def __iter__(self) -> Iterator[JobView]:
         return map(self.__getitem__, range(len(self)))
@@ -135,7 +141,7 @@ def _of_stage(views: JobViews, stage: str) -> JobViews:
     at = {place: number for number, place in enumerate(places)}
     return JobViews(
         [views.ids[place] for place in places],
-        lambda number: views[places[number]],
+        lambda number, _: views[places[number]],
         [replace(group, places=[at[place] for place in group.places]) for group in groups],
         {at[place]: view for place, view in others.items()},
     )

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from seedfold.jobs.description import SHORT_ID_LENGTH, JobDescription
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
+from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.dead_workers import DeadWorker, find_dead_workers
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
@@ -36,7 +37,7 @@ from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
 
 _IDLE_STATES = frozenset({"waiting", "lost"})
 """States of jobs that have not begun, and that may need a command to begin."""
-_ENDED_STATES = frozenset({"done", "failed", "blocked", "cancelled"})
+_ENDED_STATES = frozenset({"done", "paused", "failed", "blocked", "cancelled"})
 
 _STOPS = ("timeout", "preempted", "node")
 """Why the cluster stops jobs that then continue."""
@@ -132,14 +133,28 @@ class Overview:
         rest = [place for place in range(len(rows)) if place not in grouped] if len(grouped) < len(rows) else []
         self.states.prefetch_results(ids[place] for place in rest)
         others = {place: self.job_view(plans.job(rows[place])) for place in rest}
-        return JobViews(ids, lambda place: self.job_view(plans.job(rows[place])), groups, others)
+        return JobViews(ids, lambda place, group: self._done_view(plans.job(rows[place]), group), groups, others)
+
+    def _done_view(self, job: JobDescription, group: DoneGroup) -> JobView:
+        """The view of a job of a group: what was found of all of them needs not be found again."""
+        event = self.ledger.latest_event(job.id)
+        attempt = self.ledger.table.attempts[self.ledger.table.row(job.id)]
+        if event is None or event["e"] != "done":
+            # It was begun again since the group was made.
+            return self.job_view(job)
+        return JobView(job, JobState("done", self.folder, attempt, event=event), group.example.changes)
 
     def jobs_by_address(self) -> dict[Address, JobDescription]:
-        """The current jobs by address, with one more axis for each other key in which jobs of a stage differ."""
+        """The current jobs by address, with one more axis for each other key in which jobs of a stage differ.
+
+        Those that a search has paused are left out: no result of them is missing.
+        """
         from seedfold.jobs.identity import Identity
         from seedfold.jobs.varying_keys import with_unnamed_axes
 
         current = self.jobs_at_addresses()
+        if SEARCH in self.settings:
+            current = {place: job for place, job in current.items() if self.states.of(job.id).state != "paused"}
         identity = Identity.from_config(self.settings.get("identity"))
         return dict(zip(current, with_unnamed_axes(list(current.values()), identity), strict=True))
 

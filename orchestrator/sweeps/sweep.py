@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from seedfold.jobs.errors import SeedfoldError, UsageError
 from seedfold.jobs.secret_values import refuse_secrets
+from seedfold.jobs.study_keys import SEARCH
 from seedfold.jobs.terminal_text import terminal_text
 from seedfold.orchestrator.cli.follow import wait_and_print_outcome
 from seedfold.orchestrator.cli.launch import print_started
@@ -21,7 +22,8 @@ from seedfold.orchestrator.dispatch.launch import (
 )
 from seedfold.orchestrator.dispatch.launch import launch as launch_study
 from seedfold.orchestrator.dispatch.pilot import Pilot, choose_pilot
-from seedfold.orchestrator.dispatch.resume import STOPPED_STATES, record_resumed
+from seedfold.orchestrator.dispatch.resume import STOPPED_STATES
+from seedfold.orchestrator.dispatch.resumed_jobs import record_resumed
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root
@@ -53,6 +55,11 @@ def run_sweep(request: SweepRequest, arguments: Sequence[str]) -> Sequence[JobRe
             request.check_flags()
         if request.is_seedfold_study:
             return _launch_seedfold_study(request, arguments)
+        if has_search(request):
+            from seedfold.orchestrator.sweeps.program_search import run_program_search
+
+            run_program_search(request, arguments)
+            return []
         from seedfold.jobs.hydra_program import load_sweep
 
         study = load_sweep(request.make_sweep(), arguments)
@@ -65,6 +72,11 @@ def run_sweep(request: SweepRequest, arguments: Sequence[str]) -> Sequence[JobRe
         if not request.get_flag("wait") or (launched.held_count and not request.get_flag("pilot_auto")):
             return []
         return list(read_job_returns(plan.root, launched.study, plan.descriptions, with_config=False))
+
+
+def has_search(request: SweepRequest) -> bool:
+    """Whether the sweeper is told to search a space in place of running all points."""
+    return request.config.hydra.sweeper.get(SEARCH) is not None
 
 
 def _launch_and_wait(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.state.finished_jobs import find_by_code, reasons_without_result
 from seedfold.orchestrator.state.overview import Overview, status_notes, status_to_json
@@ -46,6 +47,7 @@ def write_study_report(overview: Overview, out: Path | None = None, across_code:
         find_log=_log_path,
         more_figures=[
             *comparison_figures(runs, planned_by_code, overview.report_settings.compare),
+            *_search_figures(overview),
             *_prevalence_figures(overview, runs),
         ],
         reasons=reasons_without_result(overview, runs),
@@ -53,6 +55,17 @@ def write_study_report(overview: Overview, out: Path | None = None, across_code:
         first=overview.report_settings.first,
     )
     return path
+
+
+def _search_figures(overview: Overview) -> list[Figure]:
+    """Figures of the study's search, if it has one."""
+    if SEARCH not in overview.settings:
+        return []
+    from seedfold.orchestrator.search.study_search import StudySearch
+    from seedfold.orchestrator.views.search_figures import search_figures
+
+    search = StudySearch(overview.states)
+    return list(search_figures(search.settings, search.history()))
 
 
 def _prevalence_figures(overview: Overview, runs: Sequence[FinishedJob]) -> list[Figure]:

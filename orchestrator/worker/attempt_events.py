@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seedfold.orchestrator.ledger.claims import is_published
 from seedfold.orchestrator.ledger.events import Event
 from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.settings.failures import Failure, blame_job_if_killed_everywhere
 from seedfold.orchestrator.state.job_states import JobState, unrecorded_done_event
@@ -16,20 +18,26 @@ from seedfold.orchestrator.worker.messages import Message
 from seedfold.orchestrator.worker.running_attempt import RunningAttempt
 from seedfold.orchestrator.worker.storage_wait import StorageWait, WaitingEventWriter
 from seedfold.orchestrator.worker.used_resources import merge_use
+from seedfold.results.recording.attempt_file import Attempt
 from seedfold.results.store.published import DamagedError, find_damage
 
 
 class AttemptEvents(WaitingEventWriter):
     """Records the events of a worker in the task of a ``submission`` on a ``node``."""
 
-    def __init__(self, study: StudyFolder, submission: Submission, node: str, storage: StorageWait) -> None:
+    def __init__(
+        self, study: StudyFolder, submission: Submission, node: str, storage: StorageWait, index: int = 0
+    ) -> None:
         super().__init__(study.events_folder, storage)
         self._study, self._submission, self._node = study, submission.token, node
+        self._place = [submission.token, index] if SEARCH_JOB in submission.jobs else None
 
     def append_started(self, running: RunningAttempt, process: Message) -> None:
         """Record that an attempt has begun: on which GPUs, and from which step if a checkpoint says it."""
         details: dict[str, Any] = {} if running.step_before is None else {"step": running.step_before}
         details |= {"gpus": list(running.slot.gpus)} if running.slot.gpus else {}
+        # Any task of a search may run any of its jobs: it is found here which one did.
+        details |= {"task": self._place} if self._place else {}
         self.append("started", job=running.job.id, n=running.attempt, process=process, **details)
 
     def has_published(self, job: str, attempt: int) -> bool:
@@ -63,6 +71,14 @@ class AttemptEvents(WaitingEventWriter):
         """Record an attempt that was stopped; ``why`` is what the scheduler did, None if a person stopped it."""
         details = {} if why is None else {"why": why, "submission": self._submission}
         self.append("interrupted", job=job, n=attempt, reason=reason, **details)
+
+    def append_paused(self, running: RunningAttempt) -> None:
+        """Record an attempt that has trained for as long as its search wants for now, with its metrics."""
+        assert running.last_message is not None
+        file = Attempt(running.job, running.attempt, self._study.job_folder(running.job.id)).paused_file
+        metrics = json.loads(self._storage.until_done(file.read_text))
+        epochs = running.last_message["epochs"]
+        self.append("paused", job=running.job.id, n=running.attempt, epochs=epochs, metrics=metrics)
 
     def append_requeued(self, states: Mapping[str, JobState]) -> None:
         """Record the end of attempts that the task ran before its requeue, if they could not record it themselves."""

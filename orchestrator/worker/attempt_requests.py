@@ -12,6 +12,7 @@ from seedfold.orchestrator.settings.failures import NanPolicy
 from seedfold.orchestrator.state.job_states import JobStates
 from seedfold.orchestrator.worker.environment import WorkerEnvironment
 from seedfold.orchestrator.worker.messages import AttemptRequest
+from seedfold.orchestrator.worker.search_pool import SearchPool
 from seedfold.orchestrator.worker.slots import Slot
 
 
@@ -26,8 +27,13 @@ class AttemptRequests:
     states: JobStates
     nan: NanPolicy
 
-    def make(self, job: JobDescription, attempt: int, slot: Slot, fit_needed: bool) -> AttemptRequest:
-        """Make one; ``fit_needed`` means that another job will predict from the same fit."""
+    def make(
+        self, job: JobDescription, attempt: int, slot: Slot, fit_needed: bool, pool: SearchPool | None = None
+    ) -> AttemptRequest:
+        """Make one; ``fit_needed`` means that another job will predict from the same fit.
+
+        The search of a ``pool``, or else the submission, says after how many epochs the job is paused.
+        """
         parents = {parent: self.states.of(parent) for parent in self.states.needed_parents(job)}
         return AttemptRequest(
             root=str(self.root.path),
@@ -45,6 +51,7 @@ class AttemptRequests:
             nan=self.nan,
             launch_folder=self.submission.code_folder,
             done_before=self._last_done(job.id),
+            pause_after=pool.pause_after(job.id) if pool else self.submission.pause_after.get(job.id),
         )
 
     def _memory_variables(self, job: JobDescription) -> dict[str, str]:

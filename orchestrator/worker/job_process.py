@@ -26,7 +26,7 @@ from seedfold.jobs.command import COMMAND_RUN
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.late_references import has_late_reference, resolve_late_references
 from seedfold.jobs.secret_values import traceback_text
-from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunBlocked, RunInterrupted, Work, only_parent
+from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunBlocked, RunInterrupted, RunPaused, Work, only_parent
 from seedfold.orchestrator.code.code_records import record_code
 from seedfold.orchestrator.code.command_files import command_code
 from seedfold.orchestrator.code.comparison import CodeComparison, CodeKey
@@ -39,6 +39,7 @@ from seedfold.orchestrator.ledger.output_files import copy_outputs, count_by_sta
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.settings.failures import failure_from_exception
+from seedfold.orchestrator.worker.called_run import call_run
 from seedfold.orchestrator.worker.failure_text import failure_text
 from seedfold.orchestrator.worker.fit_folders import clear_for_rerun, find_training_code, note_training
 from seedfold.orchestrator.worker.log_lines import say
@@ -46,8 +47,8 @@ from seedfold.orchestrator.worker.messages import AttemptRequest, send_message
 from seedfold.orchestrator.worker.nan_metrics import refuse_nan_metrics
 from seedfold.orchestrator.worker.own_kill import report_own_kill
 from seedfold.orchestrator.worker.used_resources import measure_own_use
-from seedfold.results.recording.attempt_file import ATTEMPT_VARIABLE, Attempt
-from seedfold.results.recording.collect import collect_records, remove_records
+from seedfold.results.recording.attempt_file import Attempt
+from seedfold.results.recording.collect import remove_records
 from seedfold.results.recording.progress import ProgressWriter
 from seedfold.results.store.atomic_files import make_folder
 from seedfold.results.store.passing_errors import try_again
@@ -74,7 +75,11 @@ class _StopFlag:
             self.recording.request_stop()
 
     def __call__(self) -> bool:
-        return self.is_set
+        return self.is_set or self._is_to_pause()
+
+    def _is_to_pause(self) -> bool:
+        recording = self.recording
+        return recording is not None and recording.pause_after is not None and recording.pause_file.exists()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +210,9 @@ def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
         launch_folder=Path(attempt.request.launch_folder),
         stop_requested=stop,
         reads=reads,
+        pause_after=attempt.request.pause_after,
     )
-    recording = Attempt(work.description, work.attempt, attempt.study.job_folder(job.id))
+    recording = Attempt(work.description, work.attempt, attempt.study.job_folder(job.id), work.pause_after)
     work = replace(work, progress=ProgressWriter(recording))
     work.folder.mkdir(parents=True, exist_ok=True)
     had_fit = has_fit(work.folder)
@@ -241,30 +247,6 @@ def _command_code(work: Work) -> Mapping[str, Path]:
     if work.description.run != COMMAND_RUN:
         return {}
     return dict(command_code(work.config, [Path(sys.path[0]), work.launch_folder]))
-
-
-def call_run(run: Callable[[Work], None], work: Work, recording: Attempt) -> None:
-    """Call the run and put what its processes recorded into staging.
-
-    Raises RunInterrupted if one of them says that it stopped early, as it was asked to.
-    """
-    os.environ[ATTEMPT_VARIABLE] = str(recording.write())
-    try:
-        _run_to_its_end(run, work, recording)
-        collect_records(recording, work.staging)
-    finally:
-        recording.end()
-        os.environ.pop(ATTEMPT_VARIABLE, None)  # A program may have cleared its environment.
-
-
-def _run_to_its_end(run: Callable[[Work], None], work: Work, recording: Attempt) -> None:
-    try:
-        run(work)
-    except SystemExit:
-        if not recording.stopped_file.exists():
-            raise
-    if recording.stopped_file.exists():
-        raise RunInterrupted("stopped early, as it was asked to")
 
 
 def _fit_folder(attempt: _Attempt) -> Path:
@@ -357,6 +339,9 @@ def run_attempt(request: AttemptRequest, report_pipe: int) -> int:
     except _AttemptOvertakenError as overtaken:
         send_message(report_pipe, "declined", job=job, reason=str(overtaken))
         say(str(overtaken), is_error=True)
+        return 0
+    except RunPaused as pause:
+        send_message(report_pipe, "paused", job=job, n=attempt_number, epochs=pause.epochs)
         return 0
     except RunInterrupted as interruption:
         send_message(report_pipe, "interrupted", job=job, n=attempt_number, reason=str(interruption) or "asked to stop")

@@ -194,9 +194,9 @@ class JobQueue:
         return "wait" if at_work else "ready"
 
     def _needs_no_run(self, job_id: str, state_elsewhere: JobState | None) -> bool:
-        """Whether a job need not run any more: another worker or study has done it, or a person has cancelled it."""
+        """Whether a job need not run for now: it is done, here or elsewhere, given up, or paused by its search."""
         job_state = self._states.of(job_id)
-        if job_state.has_nothing_to_do or job_state.state in {"done", "failed", "cancelled"}:
+        if job_state.has_nothing_to_do or job_state.state in {"done", "failed", "cancelled", "paused"}:
             return True
         done_elsewhere = state_elsewhere is not None and state_elsewhere.state == "done"
         return done_elsewhere and job_id not in self._states.ledger.rerun_attempts

@@ -18,7 +18,7 @@ from seedfold.orchestrator.settings.failures import NanPolicy
 
 Message = dict[str, Any]
 """``{"m": kind, "job": id, …}``. From the template: ready, spawned, exit; from a job: started, done, failed,
-interrupted, blocked, declined."""
+interrupted, paused, blocked, declined."""
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -30,7 +30,8 @@ class AttemptRequest:
     ``job`` is the description's JSON form; ``parents`` maps ids to (study, attempt), ``stages`` ids to stages;
     ``fit_needed`` means that another job will predict from the same fit; ``task`` is (index, restart) within the
     submission; ``nan`` says what becomes of a metric that is not a number; ``launch_folder`` is where the
-    study was launched. Results of attempts up to ``done_before`` are known, and are to be replaced.
+    study was launched. Results of attempts up to ``done_before`` are known, and are to be replaced. ``pause_after`` is
+    the number of epochs after which the job is paused.
     """
 
     root: str
@@ -46,6 +47,7 @@ class AttemptRequest:
     nan: NanPolicy = "auto"
     launch_folder: str = "."
     done_before: int = 0
+    pause_after: int | None = None
 
     @property
     def job_id(self) -> str:

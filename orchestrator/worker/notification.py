@@ -22,6 +22,7 @@ from seedfold.jobs.errors import SeedfoldError
 from seedfold.orchestrator.ledger.copy_origin import is_copy
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.notices import MOST_TRIES, Notice
+from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
 from seedfold.orchestrator.settings.notify import Notify, Outcome, is_webhook, public_name
 from seedfold.orchestrator.settings.site import read_site_settings
 from seedfold.orchestrator.state.given_up import is_given_up
@@ -30,7 +31,7 @@ from seedfold.orchestrator.state.job_states import JobState, JobStates, count_st
 _NEWS_S = 24 * 3600.0
 """An end that is older is no news: the setting is younger than the end, or nobody has looked for a day."""
 _WEBHOOK_S, _COMMAND_S = 10.0, 50.0
-_ENDED = frozenset({"done", "blocked", "cancelled"})
+_ENDED = frozenset({"done", "paused", "blocked", "cancelled"})
 
 
 def notify_of_end(states: JobStates) -> str | None:
@@ -82,11 +83,14 @@ def _is_own(study: StudyFolder) -> bool:
 
 def _find_outcome(states: JobStates, found: Mapping[str, JobState]) -> Outcome | None:
     """How the study ended; None if it has not, or if a person has ended all that was left."""
+    if SEARCH_JOB in states.ledger.open_submission_of:
+        # Its workers may plan more jobs.
+        return None
     if not found or not all(_has_ended(states, job, one) for job, one in found.items()):
         return None
     if any(one.state == "failed" for one in found.values()):
         return "failed"
-    return "done" if all(one.state == "done" or one.has_nothing_to_do for one in found.values()) else None
+    return "done" if all(one.state in {"done", "paused"} or one.has_nothing_to_do for one in found.values()) else None
 
 
 def _has_ended(states: JobStates, job: str, job_state: JobState) -> bool:

@@ -18,8 +18,9 @@ from typing import Any
 from seedfold.jobs.errors import SeedfoldError
 from seedfold.jobs.secret_values import traceback_text
 from seedfold.jobs.work import Work
+from seedfold.orchestrator.worker.called_run import call_run
 from seedfold.orchestrator.worker.foreground import set_job_environment
-from seedfold.orchestrator.worker.job_process import call_run, import_run, start_logging
+from seedfold.orchestrator.worker.job_process import import_run, start_logging
 from seedfold.results.recording.attempt_file import Attempt
 from seedfold.results.store.published import HISTORY_FILE
 

@@ -26,7 +26,7 @@ def run_task(submission: Submission, environment: WorkerEnvironment) -> None:
     study = StudyFolder(submission.folder.parents[1])
     worker = Worker(Root(study.path.parent), study, submission, environment)
     worker.run()
-    while _were_jobs_released(worker):
+    while _were_jobs_released(worker) or _has_search_more(worker):
         # Whoever released the jobs may have seen this task alive, and left them to it.
         environment = replace(environment, restart=environment.restart + 1)
         if not _record_start(submission, environment):
@@ -48,6 +48,13 @@ def _were_jobs_released(worker: Worker) -> bool:
         states.ledger.look_past_caches()
     states.refresh()
     return any(states.of(job).state == "waiting" and not states.of(job).is_held for job in queue.held)
+
+
+def _has_search_more(worker: Worker) -> bool:
+    """Whether the search of a worker goes on: it was launched or resumed again while the worker ended."""
+    if worker.environment.is_scheduled or worker.kill_at is not None or worker.queue.has_closed_stages:
+        return False
+    return worker.pool is not None and worker.pool.has_more()
 
 
 def _record_start(submission: Submission, environment: WorkerEnvironment) -> bool:

@@ -34,6 +34,7 @@ from seedfold.orchestrator.worker.oom_counters import count_oom_kills
 from seedfold.orchestrator.worker.other_task import needs_other_task
 from seedfold.orchestrator.worker.repeated_failures import RepeatedFailures
 from seedfold.orchestrator.worker.running_attempt import RunningAttempt
+from seedfold.orchestrator.worker.search_pool import SearchPool, is_excused, is_work_left, jobs_of_task
 from seedfold.orchestrator.worker.slots import Slot
 from seedfold.orchestrator.worker.storage_wait import StorageWait, blame_full_disk
 from seedfold.orchestrator.worker.study_limit import StudyLimit
@@ -67,9 +68,10 @@ class Worker:
         self.recorded_wait = ""
         self.heartbeat = Heartbeat(study, submission, environment.index, environment.restart)
         self.storage = StorageWait(submission.folder, self._beat, self._may_wait)
-        self.events = AttemptEvents(study, submission, environment.node, self.storage)
+        self.events = AttemptEvents(study, submission, environment.node, self.storage, environment.index)
         self.grace_s = cluster.grace_s
-        self.jobs = [self.states.ledger.plans.jobs[job] for job in submission.jobs_of_task(environment.index)]
+        self.pool = SearchPool.of_task(submission, environment.index, self.states)
+        self.jobs = jobs_of_task(submission, environment.index, self.states.ledger.plans)
         own_jobs = [job for job in self.jobs if not self._needs_other_task(job)]
         self.queue = JobQueue(own_jobs, self.states, submission.token, waits_for_others=not environment.is_scheduled)
         self.running: dict[str, RunningAttempt] = {}
@@ -91,7 +93,7 @@ class Worker:
         for number in self.environment.stop_signals:
             signal.signal(number, lambda received, _: self.stop(received))
         try:
-            if self.environment.restart:
+            if self.environment.restart and self.pool is None:
                 self.events.append_requeued({job.id: self.states.of(job.id) for job in self.jobs})
             while self._step():
                 pass
@@ -160,8 +162,8 @@ class Worker:
 
         If the scheduler stopped the task and will not start it again, the exit reason comes from the scheduler.
         """
-        stopped = self.kill_at is not None
-        if stopped and self.environment.is_scheduled and any(self._is_unfinished(job) for job in self.jobs):
+        stopped = self.kill_at is not None and self.environment.is_scheduled
+        if stopped and is_work_left(self.pool, self.jobs, self.states, self.submission):
             self.environment.requeue()
             return
         self.submission.tasks.record_end(
@@ -170,14 +172,6 @@ class Worker:
         self.states.refresh()
         if note := notify_of_end(self.states):
             say(note)
-
-    def _is_unfinished(self, job: JobDescription) -> bool:
-        job_state = self.states.of(job.id)
-        if self._needs_other_task(job):
-            return False
-        if job_state.state == "failed":
-            return not self.policies.retries_are_exhausted(self.states.ledger.record_of(job.id).failures())
-        return job_state.state not in {"done", "cancelled"} and not job_state.has_nothing_to_do
 
     def _needs_other_task(self, job: JobDescription) -> bool:
         return needs_other_task(self.states.ledger.record_of(job.id), self.submission, self.policies)
@@ -190,13 +184,21 @@ class Worker:
             return any(True for _ in self.queue)
         self.machine.runs_beside |= self.machine.shortage is not None and must_start_now(self.submission.folder)
         fits, full_sizes = {running.job.fit for running in self.running.values()}, set[SlotSize]()
+        if self.pool is not None:
+            self.pool.fill(self.queue, self.running)
+        self._start_queued_jobs(fits, full_sizes)
+        while self.pool is not None and not full_sizes and self.pool.decide(self.queue, self.running):
+            self._start_queued_jobs(fits, full_sizes)
+        self._record_wait(bool(full_sizes) and not self.running)
+        return self.queue.may_have_more or (self.pool is not None and self.pool.may_have_more)
+
+    def _start_queued_jobs(self, fits: set[str], full_sizes: set[SlotSize]) -> None:
+        """Start queued jobs that are ready while there are free slots; add to the fits and sizes that are in use."""
         for job in self.queue.ready_jobs(self.running, fits, full_sizes):
             if self._start_job(job):
                 fits.add(job.fit)
             else:
                 full_sizes.add(slot_size(job))
-        self._record_wait(bool(full_sizes) and not self.running)
-        return self.queue.may_have_more
 
     def _record_wait(self, waits: bool) -> None:
         """Record who holds the slots, as long as this worker holds none."""
@@ -232,7 +234,7 @@ class Worker:
             return
         self.queue.remove(job.id)
         step = newest_step(self.study, job.fit) if self.environment.is_scheduled else None
-        request = self.requests.make(job, attempt, slot, self.queue.needs_fit_of(job))
+        request = self.requests.make(job, attempt, slot, self.queue.needs_fit_of(job), self.pool)
         self.running[job.id] = RunningAttempt(job, attempt, slot, step)
         self.template.start_attempt(request)
 
@@ -289,6 +291,8 @@ class Worker:
             self._record_result(running, exit_message["peak"])
         elif last_kind == "blocked":
             self._record_blocked(running)
+        elif last_kind == "paused":
+            self.events.append_paused(running)
         elif last_kind == "interrupted" or running.kill_reason:
             reason = running.kill_reason or (running.last_message or {}).get("reason", "")
             self._record_interrupted(running, reason, exit_message["peak"])
@@ -316,7 +320,8 @@ class Worker:
         """Record an interruption: a failure without progress, unless a person stopped it. Stopped alone, it goes on."""
         job, goes_on = running.job, self.kill_at is None and not running.kill_reason
         kind = "preempted" if goes_on else self.interruption
-        if kind is None or has_progressed(self.study, job.fit, running.started_at, running.step_before):
+        excused = is_excused(self.pool, running)
+        if kind is None or excused or has_progressed(self.study, job.fit, running.started_at, running.step_before):
             self.events.append_interrupted(job.id, running.attempt, reason, self.interruption)
             return self.queue.add(job) if goes_on else None
         why = "the time limit was reached" if kind == "timeout" else "it was preempted"

@@ -21,12 +21,14 @@ class Attempt:
     """An attempt of a job.
 
     ``job_folder`` is the same for all attempts. In it, ``records`` is what the job records while it runs, until its
-    result is published, and ``folder`` belongs to the program, which keeps checkpoints and its own files there.
+    result is published, and ``folder`` belongs to the program, which keeps checkpoints and its own files there. After
+    metrics of ``pause_after`` epochs have been logged the attempt is asked to stop; None lets it run to its end.
     """
 
     description: JobDescription
     number: int
     job_folder: Path
+    pause_after: int | None = None
 
     @property
     def records(self) -> Path:
@@ -54,6 +56,16 @@ class Attempt:
         return self.records / f"stopped.{self.number}"
 
     @property
+    def pause_file(self) -> Path:
+        """The file that exists once so many epochs were logged that the attempt is to be paused."""
+        return self.records / f"pause.{self.number}"
+
+    @property
+    def paused_file(self) -> Path:
+        """The file with the metrics of an attempt that was paused."""
+        return self.records / f"paused.{self.number}.json"
+
+    @property
     def progress_file(self) -> Path:
         """The file that says how far the attempt is."""
         return self.records / f"progress.{self.number}.json"
@@ -72,7 +84,8 @@ class Attempt:
         self.records.mkdir(parents=True, exist_ok=True)
         file = self._file
         temporary = file.with_suffix(".new")
-        temporary.write_text(json.dumps({"job": self.description.to_dict(), "attempt": self.number}))
+        record = {"job": self.description.to_dict(), "attempt": self.number, "pause_after": self.pause_after}
+        temporary.write_text(json.dumps(record))
         temporary.rename(file)
         return file
 
@@ -82,7 +95,8 @@ class Attempt:
 
     def end(self) -> None:
         """Remove the file, and the folder of records if nothing was recorded for a later attempt."""
-        for file in (self._file, self.stop_file, self.asks_file, self.stopped_file, self.progress_file):
+        files = (self._file, self.stop_file, self.asks_file, self.stopped_file, self.pause_file, self.progress_file)
+        for file in files:
             file.unlink(missing_ok=True)
         if self.records.is_dir() and not any(self.records.iterdir()):
             self.records.rmdir()
@@ -91,7 +105,8 @@ class Attempt:
     def read(cls, file: Path) -> Attempt:
         """Read it. Raises FileNotFoundError when the attempt has ended."""
         record = json.loads(file.read_text())
-        return cls(JobDescription.from_dict(record["job"]), record["attempt"], file.parents[1])
+        description = JobDescription.from_dict(record["job"])
+        return cls(description, record["attempt"], file.parents[1], record.get("pause_after"))
 
     @classmethod
     def of_this_process(cls) -> Attempt | None:

@@ -36,6 +36,7 @@ class CurrentRun:
         self._attempt = attempt
         self._parts: PredictionParts | None = None
         self._predicted: dict[tuple[str, str], set[str]] = {}
+        self._steps: set[int] | None = None
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Log metrics: numbers, or arrays and tensors of one element, by their names.
@@ -45,10 +46,33 @@ class CurrentRun:
         ``val``. Of several processes that train together, the one of rank 0 logs, and the calls of the others do
         nothing. Raises `seedfold.jobs.work.DataFailure` for what is not a number.
         """
+        self.log_within_epoch(metrics, step)
+        if process_rank() == 0 and step is not None and self._attempt.pause_after is not None:
+            self.is_paused_after(len(self._steps_with(int(step))))
+
+    def log_within_epoch(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log metrics, as `log` does, of an epoch that is not over yet: more of its metrics come."""
         from seedfold.results.recording.metric_log import append_metrics
 
         if process_rank() == 0:
             append_metrics(self._attempt.records, self._attempt.number, step, metrics)
+
+    def _steps_with(self, step: int) -> set[int]:
+        """The steps of which metrics were logged, those of earlier attempts included."""
+        if self._steps is None:
+            from seedfold.results.recording.metric_log import read_metrics
+
+            self._steps = set(read_metrics(self._attempt.records).rows)
+        self._steps.add(step)
+        return self._steps
+
+    def is_paused_after(self, epochs: int) -> bool:
+        """Whether a search pauses the job after so many epochs: then it is asked to stop, with a checkpoint."""
+        if self._attempt.pause_after is None or epochs < self._attempt.pause_after:
+            return False
+        self._attempt.pause_file.touch()
+        self._attempt.request_stop()
+        return True
 
     def predictions(
         self,
@@ -132,7 +156,7 @@ class CurrentRun:
 
     @property
     def stop_requested(self) -> bool:
-        """Whether the job has to stop, for example because its time limit is near.
+        """Whether the job has to stop, for example because its time limit is near, or because its search pauses it.
 
         Write a checkpoint then, and call `stop`. A program that has asked this once is not interrupted otherwise.
         """
@@ -184,6 +208,14 @@ class StandaloneRun(CurrentRun):
         if process_rank() == 0:
             values = ", ".join(f"{name} {to_number(name, value):.6g}" for name, value in metrics.items())
             print(values if step is None else f"step {step}: {values}", flush=True)
+
+    def log_within_epoch(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Print the metrics."""
+        self.log(metrics, step)
+
+    def is_paused_after(self, epochs: int) -> bool:
+        """False."""
+        return False
 
     def _keep_heads(self, split: str, sample_ids: Sequence[str], heads: Mapping[str, HeadBatch]) -> None:
         from seedfold.results.recording.prediction_parts import to_batch

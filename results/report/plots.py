@@ -30,6 +30,10 @@ _TEXT_MARKER, _GRID_MARKER = "#010203", "#040506"
 _SERIES_MARKERS = [f"#0a0b{number:02x}" for number in range(MAX_SERIES)]
 FIRST_COLOUR = _SERIES_MARKERS[0]
 """Stands for the first colour of the page in what `draw_inline` draws."""
+SECOND_COLOUR = _SERIES_MARKERS[1]
+"""The same for the second colour."""
+GRID_COLOUR = _GRID_MARKER
+"""The same for the colour of grids."""
 _SIZE = (4.2, 2.8)
 _STYLE: Any = {
     "svg.fonttype": "none",

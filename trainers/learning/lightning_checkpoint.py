@@ -122,13 +122,19 @@ class CheckpointMethods:
         self._is_told = current().stop_requested or self._is_told
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        """Save the state after the last epoch, or put back random states where an earlier attempt has saved it."""
+        """Save the state after the last epoch, or put back random states where an earlier attempt has saved it.
+
+        The process ends where a search pauses the job between these epochs.
+        """
         if self._states_to_restore:
             _begin_epoch_anew(trainer.fit_loop)
             self._restore_random_states(trainer)
         elif self._is_epoch_over:
             self._save(trainer)
         self._is_epoch_over = False
+        if current().is_paused_after(trainer.current_epoch):
+            print(f"seedfold: paused by its search after {trainer.current_epoch} epochs", flush=True)
+            current().stop()
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Put back random states where an earlier attempt was stopped within an epoch."""

@@ -55,7 +55,7 @@ class LoggerMethods:
         """Log metrics of the current epoch."""
         values = {name: value for name, value in metrics.items() if name != "epoch"}
         if values:
-            current().log(values, step=self._find_epoch(metrics, step))
+            current().log_within_epoch(values, step=self._find_epoch(metrics, step))
 
     def _find_epoch(self, metrics: Mapping[str, Any], step: int | None) -> int | None:
         if self._trainer is None:

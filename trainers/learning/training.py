@@ -30,7 +30,7 @@ from seedfold.trainers.learning.learner import Learner, TrainingRecipe
 from seedfold.trainers.learning.loggers import make_loggers
 from seedfold.trainers.learning.losses import HeadsLoss
 from seedfold.trainers.learning.segmenter import Segmenter, check_mask_metrics
-from seedfold.trainers.learning.training_state import Checkpointer, TrainingProgress
+from seedfold.trainers.learning.training_state import Checkpointer, TrainingProgress, refuse_after
 from seedfold.trainers.learning.validation import check_metrics
 from seedfold.trainers.setup.object_builder import build
 from seedfold.trainers.setup.randomness import derive_seed, seed_everything
@@ -47,7 +47,8 @@ def fit(work: Work, network: nn.Module, data: JobData, ranks: Ranks = SINGLE_RAN
 
     All ``ranks`` of the job train together; the first rank writes the files.
 
-    Raises RunInterrupted when asked to stop (after a checkpoint), NonFiniteFailure, ConfigFailure.
+    Raises RunInterrupted when asked to stop (after a checkpoint), RunPaused after ``work.pause_after`` epochs,
+    NonFiniteFailure, ConfigFailure.
     """
     settings, files = TrainerSettings.from_config(work.config), _checkpoint_files(work)
     (check_metrics if data.train.masks is None else check_mask_metrics)(settings.metrics)
@@ -55,6 +56,7 @@ def fit(work: Work, network: nn.Module, data: JobData, ranks: Ranks = SINGLE_RAN
         raise ConfigFailure("trainer.train_metrics: networks that learn masks do not score training samples; use null")
     progress = TrainingProgress.from_state(files.newest_state())
     if not progress.finished:
+        refuse_after(work.pause_after, progress)
         _run_training(work, network, data, settings, progress, ranks)
     position = progress.position
     finished = FinishedFit.from_best_epochs(position.epoch, progress.best, progress.heads, tuple(position.history))
@@ -82,6 +84,7 @@ def _run_training(
         stop_requested=work.stop_requested,
         report=work.progress,
         ranks=ranks,
+        pause_after=work.pause_after,
     )
     settings = _limit_epochs(settings, blocks.count_epochs(settings.max_epochs))
     loggers_of_rank = make_loggers(work) if ranks.is_first else []

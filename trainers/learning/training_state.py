@@ -18,7 +18,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 
-from seedfold.jobs.work import RunInterrupted
+from seedfold.jobs.work import RunInterrupted, RunPaused
 from seedfold.trainers.data.batches import Position
 from seedfold.trainers.learning.checkpoint_files import BestEpoch, Checkpoints, State
 from seedfold.trainers.learning.learner import Learner, monitored_value
@@ -59,6 +59,8 @@ class TrainingProgress:
 class Checkpointer(Checkpoint):
     """Saves after every epoch, every ``every_seconds`` in between, and when a stop is requested.
 
+    After ``pause_after`` epochs it saves and pauses the training, unless that is its end.
+
     Lightning runs checkpoint callbacks after all others, so that a state saved at the end of an epoch contains
     the decisions of early stopping and the schedule.
     """
@@ -73,8 +75,9 @@ class Checkpointer(Checkpoint):
         stop_requested: Callable[[], bool],
         report: Callable[[int, int], None],
         ranks: Ranks = SINGLE_RANK,
+        pause_after: int | None = None,
     ) -> None:
-        self._ranks = ranks
+        self._ranks, self._pause_after = ranks, pause_after
         self._checkpoints, self._progress = checkpoints, progress
         self._every_seconds, self._mode = every_seconds, mode
         self._stop_requested, self._report = stop_requested, report
@@ -117,7 +120,10 @@ class Checkpointer(Checkpoint):
         self._progress.finished = _is_finished(trainer, position.epoch)
         self._save_state()
         self._report(position.epoch, trainer.max_epochs or 0)
-        if not self._progress.finished and self._ranks.value_of_first(self._stop_requested()):
+        if self._progress.finished:
+            return
+        refuse_after(self._pause_after, self._progress)
+        if self._ranks.value_of_first(self._stop_requested()):
             raise RunInterrupted(f"stopped after epoch {position.epoch - 1}, with a checkpoint")
 
     def _update_best(self, row: Mapping[str, float]) -> None:
@@ -142,6 +148,13 @@ class Checkpointer(Checkpoint):
         self._saved_at = time.monotonic()
         # All ranks wait until the state is on disk.
         self._ranks.value_of_first(_CONTINUE)
+
+
+def refuse_after(pause_after: int | None, progress: TrainingProgress) -> None:
+    """Raise RunPaused if a training has had so many epochs; None lets it train to its end."""
+    position = progress.position
+    if pause_after is not None and position.epoch >= pause_after and not position.step:
+        raise RunPaused(position.epoch, {key: value for key, value in position.history[-1].items() if key != "epoch"})
 
 
 def _better_epoch(best: BestEpoch | None, epoch: int, value: float, mode: MonitorMode) -> BestEpoch:

@@ -1,11 +1,11 @@
 // Numbers, times and names as people read them; the words are those of the terminal.
 
 // In the order in which they stand in a bar: what is finished first, what needs attention last.
-export const STATES = ["done", "running", "submitted", "waiting", "cancelled", "blocked", "lost", "failed"];
+export const STATES = ["done", "running", "paused", "submitted", "waiting", "cancelled", "blocked", "lost", "failed"];
 
 // A state is never told by its colour alone.
 export const SIGNS = {
-  done: "✓", running: "▶", submitted: "⇢", waiting: "…", cancelled: "–", blocked: "⊘", lost: "?", failed: "✕",
+  done: "✓", running: "▶", paused: "‖", submitted: "⇢", waiting: "…", cancelled: "–", blocked: "⊘", lost: "?", failed: "✕",
 };
 
 export function count(number) {

@@ -11,6 +11,7 @@ import {CurvesTab} from "./study_curves.js";
 import {EvaluationTab} from "./evaluation.js";
 import {SettingsTab} from "./settings.js";
 import {JobsTab} from "./jobs.js";
+import {SearchTab} from "./search.js";
 
 export function StudyView({route, study}) {
   const answer = useApi(studyPath(study));
@@ -20,7 +21,7 @@ export function StudyView({route, study}) {
   const link = (tab) => address(["studies", study, ...(tab ? [tab] : [])], ["", "failures"].includes(tab) ? {} : {where});
   const failed = answer.data ? answer.data.failures.reduce((sum, group) => sum + group.count, 0) : 0;
   const tabs = [
-    ["overview", "Overview", link("")], ["curves", "Learning curves", link("curves")], ["settings", "Settings", link("settings")],
+    ["overview", "Overview", link("")], ...(answer.data?.has_search ? [["search", "Search", link("search")]] : []), ["curves", "Learning curves", link("curves")], ["settings", "Settings", link("settings")],
     ["evaluation", "Evaluation", link("evaluation")], ["failures", "Failures", link("failures"), failed ? count(failed) : ""],
     ["jobs", "Jobs", link("jobs"), answer.data ? count(total(answer.data.states)) : ""],
   ];
@@ -32,6 +33,7 @@ export function StudyView({route, study}) {
 }
 
 function Tab({current, route, study, data}) {
+  if (current === "search") return html`<${SearchTab} study=${study} />`;
   if (current === "curves") return html`<${CurvesTab} route=${route} study=${study} />`;
   if (current === "settings") return html`<${SettingsTab} route=${route} study=${study} data=${data} />`;
   if (current === "evaluation") return html`<${EvaluationTab} route=${route} study=${study} />`;

@@ -17,7 +17,7 @@ from toyproject import SEEDFOLD, WAIT_S, Toy, read_files, wait_for_output, wait_
 
 from seedfold.orchestrator.dispatch.wait import stop_workers
 
-STATES = {"waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost"}
+STATES = {"waiting", "submitted", "running", "paused", "done", "failed", "blocked", "cancelled", "lost"}
 
 
 def test_a_study_from_plan_to_tables(toy: Toy) -> None:

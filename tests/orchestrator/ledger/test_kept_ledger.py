@@ -139,6 +139,32 @@ def test_who_reads_on_and_who_begins_know_the_same(tmp_path: Path) -> None:
         assert _told(reading) == _told(Ledger(study))
 
 
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_who_looks_past_caches_looks_past_what_was_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_replaced: bool
+) -> None:
+    study = StudyFolder(tmp_path / "study")
+    EventWriter(study.events_folder).append("started", job="a", n=1, process={})
+    Ledger(study)
+    [file] = study.events_folder.iterdir()
+    shown = file.stat()
+    done = json.dumps({"e": "done", "t": 2.0, "job": "a", "n": 1, **_DONE}) + "\n"
+    if is_replaced:
+        file.unlink()
+    with file.open("a") as opened:
+        opened.write(done)
+
+    def show_old(reader: EventReader) -> list[tuple[str, int]]:
+        reader._statuses = {file.name: shown}
+        return [(file.name, shown.st_size)]
+
+    monkeypatch.setattr(EventReader, "_files", show_old)
+    ledger = Ledger(study)
+    assert [event["e"] for _, event in ledger.done_events()] == []
+    ledger.look_past_caches()
+    assert [event["e"] for _, event in ledger.done_events()] == ["done"]
+
+
 @pytest.fixture
 def bytes_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many bytes of events and of plans were read, each time."""

@@ -84,6 +84,8 @@ def test_commands_meet_only_the_jobs_that_are_shown() -> None:
     failed = [each for each in jobs if each.state == "failed"]
     assert lines(failed, jobs)["resume"] == "seedfold resume sweep --kind error --root runs"
     assert lines(failed, jobs)["cancel"] == "seedfold cancel sweep --root runs", "what is cancelled cannot be again"
+    waiting = [view("waiting", lr=0.1, width=32, seed=0), *(each for each in jobs if each.state == "cancelled")]
+    assert lines(waiting[:1], waiting)["resume"] == "seedfold resume sweep --keep-cancelled --root runs"
     every = lines(jobs, jobs)
     assert every["resume"] == "seedfold resume sweep --root runs"
     assert "rerun" not in every

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +270,34 @@ def test_one_process_of_those_that_train_together_logs(attempt: Attempt, monkeyp
                 patch.setenv(name, value)
             CurrentRun(attempt).log({"loss": 1.0}, step=0)
     assert read_metrics(attempt.records).rows == {}
+
+
+def test_a_program_is_asked_to_stop_once_it_has_logged_the_epochs_of_its_rung(tmp_path: Path) -> None:
+    def begin(number: int, pause_after: int | None) -> CurrentRun:
+        plain = make_attempt(tmp_path, number)
+        return CurrentRun(Attempt.read(replace(plain, pause_after=pause_after).write()))
+
+    run = begin(1, 2)
+    run.log({"loss": 1.0}, step=1)
+    assert not run.stop_requested
+    run.log({"loss": 0.5})
+    run.log({"loss": 0.5}, step=1)
+    assert not run.stop_requested
+    run.log({"loss": 0.25}, step=2)
+    assert run.stop_requested
+    later = begin(2, 3)
+    assert not later.stop_requested
+    later.log({"loss": 0.125}, step=3)
+    assert later.stop_requested
+    within = begin(4, 1)
+    within.log_within_epoch({"loss": 0.5}, step=4)
+    assert not within.stop_requested, "more metrics of this epoch come"
+    assert not within.is_paused_after(0)
+    assert within.is_paused_after(1)
+    assert within.stop_requested
+    last = begin(3, None)
+    last.log({"loss": 0.0625}, step=4)
+    assert not last.stop_requested
 
 
 def run_python(program: str, arguments: Sequence[str] = ()) -> str:

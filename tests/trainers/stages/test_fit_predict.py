@@ -13,7 +13,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seedfold.jobs.work import MICRO_BATCH_HALVINGS, ConfigFailure, NonFiniteFailure, RunInterrupted, Work
+from seedfold.jobs.work import (
+    MICRO_BATCH_HALVINGS,
+    ConfigFailure,
+    NonFiniteFailure,
+    RunInterrupted,
+    RunPaused,
+    Work,
+)
 from seedfold.results.store.metrics import auroc
 from seedfold.results.store.thumbnails import read_thumbnails
 from seedfold.trainers.data.file_inputs import FileInputs
@@ -207,6 +214,26 @@ def test_stopped_at_any_step_and_continued_the_result_is_the_same(
         continued = work(config, f"stopped{questions}")
         fit_predict.run(continued)
         assert results(continued) == results(whole)
+
+
+def test_a_training_that_is_paused_at_rungs_ends_with_the_bits_of_one_that_is_not(
+    compose: Compose, work: MakeWork, results: Results
+) -> None:
+    config = compose(
+        "experiment=digits", "trainer.max_epochs=4", "trainer.batch_size=256", "augment=shift", "schedule=cosine",
+    )  # fmt: skip
+    whole = work(config, "whole")
+    fit_predict.run(whole)
+    for rung in (1, 1, 3):  # the same rung again: a worker may be killed before it has recorded the pause
+        with pytest.raises(RunPaused) as paused:
+            fit_predict.run(work(config, "paused", pause_after=rung))
+        assert paused.value.epochs == rung
+        history = list(csv.DictReader((whole.staging / "epochs.csv").open()))
+        assert paused.value.metrics is not None
+        assert paused.value.metrics["val/accuracy"] == float(history[rung - 1]["val/accuracy"])
+    promoted = work(config, "paused", pause_after=4)
+    fit_predict.run(promoted)
+    assert results(promoted) == results(whole)
 
 
 def test_what_a_training_goes_on_with_is_compared_with_what_it_began_with(

@@ -1,0 +1,88 @@
+"""A search of the toy project: trials that take no time, with learning curves that are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from toyproject import Toy
+
+CURVE_MODULE = '''
+"""Jobs that train for so many epochs, pause where they are told to, and count every epoch that they train."""
+
+import json
+import time
+from pathlib import Path
+
+from seedfold.jobs.work import RunInterrupted, RunPaused
+from toy.light import note
+
+
+def run(work):
+    """The score is best at x = 0.7, and grows with each epoch; x below 0.1 is an error."""
+    config, state = work.config, work.folder / "epoch.txt"
+    data = Path(config["paths"]["data"])
+    epoch = int(state.read_text() or 0) if state.exists() else 0
+    if config["x"] < 0.1:
+        raise ValueError("x is too small")
+    while epoch < config["epochs"]:
+        if work.pause_after is not None and epoch >= work.pause_after:
+            raise RunPaused(epoch, {"val/score": score(config, epoch)})
+        if work.stop_requested():
+            raise RunInterrupted(f"after {epoch} epochs")
+        time.sleep(config["sleep_s"])
+        epoch += 1
+        note(data / "epochs.txt", f"{work.description.id}:{epoch}")
+        state.write_text(str(epoch))
+    metric = {"split": "val", "head": "main", "metric": "score", "value": score(config, epoch)}
+    (work.staging / "metrics.json").write_text(json.dumps([metric]))
+
+
+def score(config, epoch):
+    return (1 - (config["x"] - 0.7) ** 2) * epoch / (epoch + 1) + 0.001 * config["seed"]
+'''
+
+HUNT_STUDY = """# @package _global_
+run: toy.curve.run
+study: hunt
+x: 0.5
+epochs: 9
+sleep_s: 0.0
+paths: {data: data}
+resources: {cpus: 1, memory: 1GB, time: 5min}
+matrix: {seed: [0]}
+search:
+  space: {x: {uniform: [0, 1]}}
+  sampler: random
+  trials: 6
+  metric: val/score
+  halving: {min: 1, max: 9, eta: 3}
+  parallel: 2
+  seed: 3
+"""
+
+
+def add_hunt(toy: Toy, **changed: str) -> None:
+    """Write the study ``hunt`` and its module; ``changed`` replaces lines by their keys."""
+    lines = HUNT_STUDY.splitlines()
+    for key, text in changed.items():
+        place = next(number for number, line in enumerate(lines) if line.strip().startswith(f"{key}:"))
+        lines[place] = text
+    (toy.folder / "toy" / "curve.py").write_text(CURVE_MODULE)
+    toy.write_experiment("hunt", "\n".join(lines) + "\n")
+
+
+def trained_epochs(toy: Toy) -> list[str]:
+    """Every epoch that was trained, ``JOB:EPOCH``, in the order of time."""
+    file = toy.data / "epochs.txt"
+    return file.read_text().split() if file.exists() else []
+
+
+def search_of(toy: Toy, study: str = "hunt") -> Any:
+    """The search as ``status --json`` shows it."""
+    return toy.json_of("status", study)["search"]
+
+
+def decision_files(toy: Toy, study: str = "hunt") -> list[Path]:
+    """The decisions of a search, in their order."""
+    return sorted(toy.study(study).decisions_folder.glob("*.json"))
