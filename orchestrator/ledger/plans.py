@@ -46,6 +46,7 @@ _HOW_KEYS = frozenset(
         "checkpoint",
         "cluster",
         "failures",
+        "fuse",
         "hydra",
         "identity",
         "logger",

@@ -64,8 +64,7 @@ class OptunaSearch:
     @cached_property
     def study(self) -> Any:
         """Optuna's study."""
-        import optuna
-
+        optuna: Any = importlib.import_module("optuna")
         sweeper = self._sweeper
         return optuna.create_study(
             study_name=sweeper.study_name,

@@ -242,6 +242,8 @@ ALLOWED_FILES = (
     r"((claims|code|plans|submissions)/.*)?\.[^/]*\.#",
     r"jobs/.*/(records|staging\.#)/.*",
     r"jobs/.*/run/checkpoints/\.[^/]*",
+    # A done job leaves no empty log, and an attempt that was killed does.
+    r"jobs/.*/log\.#\.txt",
     # The name of the host stands in the names of these files.
     r"events/[^/]*\.jsonl",
 )
