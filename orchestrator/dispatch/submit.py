@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,8 @@ class LaunchResult:
 
     ``jobs`` are the ids of the selected jobs, ``started`` those that were submitted in ``submissions``;
     ``held_count`` of these are held and do not begin yet. ``taken_count`` is the number of jobs that another command
-    submitted at the same moment, and ``exhausted_count`` is the number of failed jobs that only `resume` tries again;
+    submitted at the same moment, and ``exhausted_count`` is the number of failed jobs that only `resume` tries again,
+    with the command ``resume``;
     ``removed`` are the jobs whose points the study no longer has; ``advance_result`` is what the scheduler accepted,
     None on this machine. ``notes`` are lines on what has changed since jobs were done. ``reused`` counts the jobs that
     are not run because another study has done them, by its name. A search (``is_search``) goes on to start
@@ -43,6 +45,7 @@ class LaunchResult:
     taken_count: int = 0
     held_count: int = 0
     exhausted_count: int = 0
+    resume: str = ""
     removed: tuple[JobDescription, ...] = ()
     advance_result: AdvanceResult | None = None
     notes: tuple[str, ...] = ()
@@ -70,6 +73,18 @@ def count_taken(starting: Sequence[PlannedJob], submissions: Sequence[Submission
     return len({planned.job.id for planned in starting}) - len(
         {job.id for job in submitted_jobs(starting, submissions)}
     )
+
+
+def _failed_last(starting: Sequence[PlannedJob], ledger: Ledger) -> list[PlannedJob]:
+    """Put those of a stage that have failed before behind its others; parents stay before their children."""
+    last = set[str]()
+    for planned in starting:
+        has_failed = planned.state != "done" and ledger.record_of(planned.job.id).has_failed
+        if has_failed or not last.isdisjoint(planned.job.parents):
+            last.add(planned.job.id)
+    # A stage stays whole: an array of its jobs comes before those of the next stage.
+    stages = (list(jobs) for _, jobs in groupby(starting, key=lambda one: one.job.stage))
+    return [planned for jobs in stages for planned in sorted(jobs, key=lambda one: one.job.id in last)]
 
 
 def check_with_scheduler(study: StudyFolder, starting: Sequence[PlannedJob], settings: Mapping[str, Any]) -> None:
@@ -128,9 +143,10 @@ def submit_jobs(
 ) -> tuple[tuple[Submission, ...], AdvanceResult | None]:
     """Submit jobs: to a worker on this machine, or as intents that `advance` sends to the scheduler.
 
-    Jobs that another command has submitted since the ledger was read are left out.
+    Jobs that another command has submitted since the ledger was read are left out. Jobs that have failed before come
+    last in their stage: if they fail again, the worker may give it up, and what can be done is done by then.
     """
-    jobs = [planned.job for planned in starting]
+    jobs = [planned.job for planned in _failed_last(starting, ledger)]
     rerun_attempts = {
         one.job.id: ledger.record_of(one.job.id).latest_attempt for one in starting if one.state == "done"
     }

@@ -98,6 +98,11 @@ class JobRecord:
             if event["e"] == "failed" and number > self.resumed_after_attempt
         ]
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether an attempt ever failed, even if the job was resumed since."""
+        return any(event["e"] == "failed" for event in self.last_events.values())
+
     def rounds(self, *why: str) -> int:
         """How often the job was stopped for one of these reasons, ``timeout`` or ``preempted``, and went on by itself.
 
