@@ -26,7 +26,7 @@ def test_what_was_held_throttled_and_given_up_is_still_so(moved: Toy) -> None:
     )
     assert "at most 2 jobs at a time" in moved.output_of("status", "held")
     given_up = moved.output_of("status", "given_up")
-    assert "2 jobs wait: the worker began no more after 2 equal failures in a row" in given_up
+    assert "2 jobs wait: the worker began no more after failures.stop_after_identical=2 equal failures: " in given_up
     # Somebody was told of the end of one study, and is not told again.
     assert {file.name.partition(".")[2] for file in moved.root.glob("told/notices/*")} == {"1", "sent"}
     assert [*moved.root.glob("given_up/notices/*.1.failed")]

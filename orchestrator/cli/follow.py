@@ -34,7 +34,7 @@ from seedfold.orchestrator.dispatch.wait import JobWatcher, Progress, stop_worke
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.plans import last_plan_header
 from seedfold.orchestrator.settings.selection import Selection
-from seedfold.orchestrator.state.given_up import given_up_jobs, given_up_lines
+from seedfold.orchestrator.state.given_up import given_up_jobs, given_up_lines, resume_text
 from seedfold.orchestrator.state.held_lines import held_lines, kept_back
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES
 from seedfold.orchestrator.state.overview import (
@@ -132,7 +132,8 @@ def print_outcome(root: Root, launched: LaunchResult, progress: Progress, second
     """Print the outcome, and return the exit code."""
     study, job_ids = launched.study.name, set(launched.jobs)
     overview = Overview(root, study)
-    views = [view for view in overview.job_views() if view.job.id in job_ids]
+    all_views = overview.job_views()
+    views, way_on = [view for view in all_views if view.job.id in job_ids], resume_text(overview.states, all_views)
     duration = f"; {duration_text(round(seconds, 1))}" if launched.submissions else ""
     print_text(f"{study}: {counts_text(progress.counts, STATES)}{duration}", style="bold")
     print_lines([*failure_lines(views), *make_lines(*dead_worker_lines(overview, views), style="yellow")])
@@ -145,12 +146,11 @@ def print_outcome(root: Root, launched: LaunchResult, progress: Progress, second
         # A trial that failed is a result for the search.
         unfinished -= progress.counts["failed"]
     unfinished -= sum(view.state == "waiting" and view.job.id in held for view in unique_by_id(views))
-    print_lines(make_lines(*_given_up_lines(overview, views), style="yellow"))
+    print_lines(make_lines(*_given_up_lines(overview, views, way_on), style="yellow"))
     if unfinished > 0:
         print_lines(
             make_lines(
-                f"{count_noun(unfinished, 'job is', 'jobs are')} not done; to continue: seedfold resume {study}",
-                style="yellow",
+                f"{count_noun(unfinished, 'job is', 'jobs are')} not done; to continue: {way_on}", style="yellow"
             )
         )
     elif not held:
@@ -167,9 +167,9 @@ def print_outcome(root: Root, launched: LaunchResult, progress: Progress, second
     return 1 if stopped and not has_results else 0
 
 
-def _given_up_lines(overview: Overview, views: Sequence[JobView]) -> Iterator[str]:
+def _given_up_lines(overview: Overview, views: Sequence[JobView], way_on: str) -> Iterator[str]:
     unique_views = unique_by_id(views)
-    return given_up_lines(overview.states, unique_views, given_up_jobs(overview.states, unique_views))
+    return given_up_lines(overview.states, unique_views, given_up_jobs(overview.states, unique_views), way_on)
 
 
 @contextmanager

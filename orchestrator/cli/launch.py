@@ -131,7 +131,7 @@ def print_started(launched: LaunchResult, command_name: str) -> None:
         print_text(f"{removed} no longer in the study; to list them: seedfold status {study} --all", style="yellow")
     if launched.exhausted_count:
         failed = count_noun(launched.exhausted_count, "failed job is", "failed jobs are")
-        print_text(f"{failed} not tried again; to try again: seedfold resume {study}", style="yellow")
+        print_text(f"{failed} not tried again; to try again: {launched.resume}", style="yellow")
     print_text(*(f"{command_name}: {note}" for note in launched.notes), style="yellow")
 
 

@@ -31,6 +31,7 @@ from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.plans import study_request
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.given_up import resume_text
 from seedfold.orchestrator.state.held_lines import held_lines
 from seedfold.orchestrator.state.job_states import STATES
 from seedfold.orchestrator.state.launch_plan import (
@@ -239,5 +240,5 @@ def _print_not_started(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequenc
     if failed:
         not_retried = count_noun(failed, "failed job is", "failed jobs are")
         print_text(
-            f"{not_retried} not tried again by launch; to try again: seedfold resume {plan.study.name}", style="yellow"
+            f"{not_retried} not tried again by launch; to try again: {resume_text(plan.states, jobs)}", style="yellow"
         )

@@ -24,6 +24,7 @@ from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.schedulers.findings import Finding
 from seedfold.orchestrator.settings.site import read_site_settings
+from seedfold.orchestrator.state.given_up import resume_text
 from seedfold.orchestrator.state.overview import Overview, dead_workers_of, job_label, unique_by_id
 from seedfold.orchestrator.worker.slots import visible_gpus
 
@@ -225,12 +226,13 @@ def examine_study(root: Root, study: StudyFolder) -> Iterator[Finding]:
     views = unique_by_id(overview.job_views())
     lost = [view for view in views if view.state == "lost"]
     dead_workers = dead_workers_of(overview, views)
+    way_on = resume_text(overview.states, views)
     if lost:
         text = f"{count_noun(len(lost), 'lost job')}, e.g. {job_label(lost[0].job)}: {lost[0].job_state.reason}"
-        yield Finding("warning", study.name, text, f"seedfold resume {study.name}")
+        yield Finding("warning", study.name, text, way_on)
     for one in dead_workers:
         text = f"{one.exit_reason()}, {count_noun(one.job_count, 'job waits', 'jobs wait')}"
-        yield Finding("warning", study.name, text, f"seedfold resume {study.name}")
+        yield Finding("warning", study.name, text, way_on)
     if not (lost or dead_workers):
         yield Finding("ok", study.name, f"{count_noun(len(views), 'job')}, no lost jobs and no dead workers")
 

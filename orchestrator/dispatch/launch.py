@@ -38,6 +38,7 @@ from seedfold.orchestrator.settings.failures import REFUSED
 from seedfold.orchestrator.settings.login import refuse_remote_study
 from seedfold.orchestrator.settings.selection import Selection, TellSelected
 from seedfold.orchestrator.settings.site import site_overrides
+from seedfold.orchestrator.state.given_up import resume_text
 from seedfold.orchestrator.state.launch_plan import Plan, PlannedJob, replaced_keys
 from seedfold.orchestrator.state.reused_outputs import copy_reused_outputs, count_reused
 from seedfold.orchestrator.state.stale_lines import OPTIONS, WaysOn
@@ -177,6 +178,7 @@ def start_plan(
             *fuse_notes(plan),
         ),
         exhausted_count=exhausted_count,
+        resume=resume_text(plan.states, plan.jobs),
         reused=count_reused(plan.folder, plan.states, [job for job in plan.descriptions if job.id not in started_ids]),
     )
 

@@ -36,10 +36,6 @@ class DeadWorker:
         died = "died" if log or self.submission.worker_process() else "never started"
         return f"the worker of submission {self.submission.token} {died}{log}"
 
-    def to_text(self, study_name: str) -> str:
-        """Return it as one line of text, with what to do."""
-        return f"{self.exit_reason()}; to go on: seedfold resume {study_name}"
-
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         return {

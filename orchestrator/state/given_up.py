@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import takewhile
-from typing import Protocol
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import count_noun
-from seedfold.orchestrator.state.job_states import JobState, JobStates
+from seedfold.orchestrator.settings.failures import RetryPolicies
+from seedfold.orchestrator.state.job_states import JobState, JobStates, count_states
+from seedfold.orchestrator.state.job_views import JobViews
 
 
 class Viewed(Protocol):
@@ -33,25 +35,32 @@ class _Tasks:
 
     def __init__(self, states: JobStates) -> None:
         self._ledger = states.ledger
-        self._gave_up: dict[tuple[str, int], bool] = {}
+        self._ends: dict[tuple[str, int], Mapping[str, Any]] = {}
         self._places: dict[str, dict[str, int]] = {}
 
     def gave_up(self, job: str) -> bool:
         """Whether the task of a job ended so, and the job has not been submitted again."""
+        return bool(self.end_of(job).get("closed"))
+
+    def end_of(self, job: str) -> Mapping[str, Any]:
+        """What its task has recorded of its end; empty if the job is in no task that has ended."""
         submission = self._ledger.last_submission_of.get(job)
         if submission is None or job in self._ledger.open_submission_of:
-            return False
+            return {}
         token, index = submission.token, 0
         if submission.array is not None:
             if token not in self._places:
                 self._places[token] = {one: place for place, one in enumerate(submission.jobs)}
             index = self._places[token][job] // submission.array.per_task
         key = token, index
-        if key not in self._gave_up:
+        if key not in self._ends:
             tasks = submission.tasks
-            is_over = tasks.record_of(index).is_over
-            self._gave_up[key] = is_over and bool(tasks.end_details(index).get("closed"))
-        return self._gave_up[key]
+            self._ends[key] = tasks.end_details(index) if tasks.record_of(index).is_over else {}
+        return self._ends[key]
+
+    def limit_of(self, job: str) -> int:
+        """After how many equal failures the worker of a job gave up its stage."""
+        return RetryPolicies.parse(self._ledger.last_submission_of[job].settings["failures"]).stop_after_identical
 
 
 def given_up_jobs(states: JobStates, views: Sequence[Viewed]) -> dict[str, list[str]]:
@@ -64,34 +73,51 @@ def given_up_jobs(states: JobStates, views: Sequence[Viewed]) -> dict[str, list[
     return found
 
 
-def given_up_lines(states: JobStates, views: Sequence[Viewed], given_up: dict[str, list[str]]) -> Iterator[str]:
-    """Say of each stage why its other jobs wait, and how they go on."""
-    limit, study = states.policies.stop_after_identical, states.ledger.study.name
+def given_up_lines(
+    states: JobStates, views: Sequence[Viewed], given_up: dict[str, list[str]], resume: str
+) -> Iterator[str]:
+    """Say of each stage why its other jobs wait, and that they go on with the command ``resume``."""
+    tasks = _Tasks(states)
     for stage, jobs in given_up.items():
-        count = _failures_in_a_row([view for view in views if view.job.stage == stage])
-        failures = f"{count} equal failures in a row" if count > 1 else "a failure"
-        setting = f" (failures.stop_after_identical is {limit})" if count >= limit else ""
         of_stage = f" of stage {stage}" if len({view.job.stage for view in views}) > 1 else ""
+        why = _why(tasks, stage, jobs[0], [view.job_state for view in views if view.job.stage == stage])
         yield (
-            f"{count_noun(len(jobs), 'job waits', 'jobs wait')}: the worker began no more{of_stage} after"
-            f" {failures}{setting}; when the cause is mended: {resume_text(study, views)}"
+            f"{count_noun(len(jobs), 'job waits', 'jobs wait')}: the worker began no more{of_stage} after {why};"
+            f" when the cause is mended: {resume}"
         )
 
 
-def resume_text(study: str, views: Sequence[Viewed]) -> str:
-    """The command that starts the jobs that wait, and not those that somebody has cancelled."""
-    cancelled = sum(view.job_state.state == "cancelled" for view in views)
-    if not cancelled:
+def _why(tasks: _Tasks, stage: str, job: str, of_stage: Sequence[JobState]) -> str:
+    """After what the worker of a job began no more of its stage."""
+    recorded = tasks.end_of(job).get("closed_after") or {}
+    if stage not in recorded and "" in recorded:
+        return f"the last try of a job that failed: {recorded['']}"
+    equal = f"failures.stop_after_identical={tasks.limit_of(job)} equal failures"
+    reason = recorded.get(stage) or _most_frequent_reason(of_stage)
+    return f"{equal}: {reason}" if reason else equal
+
+
+def resume_text(
+    states: JobStates, views: Sequence[Viewed], all_views: Callable[[], Sequence[Viewed]] | None = None
+) -> str:
+    """The command that starts the jobs that wait, and not those that somebody has cancelled.
+
+    If ``views`` may be some jobs of the study only, ``all_views`` returns all: the command starts those as well.
+    """
+    study = states.ledger.study.name
+    if all_views is not None and len(views) < len(states.ledger.plans.current_ids()):
+        views = all_views()
+    counts = count_states(view.job_state for view in (views.others.values() if isinstance(views, JobViews) else views))
+    # Where nothing else is to be started, it is the cancelled jobs that are meant.
+    if not counts["cancelled"] or not any(counts[state] for state in ("waiting", "failed", "blocked", "lost")):
         return f"seedfold resume {study}"
-    jobs = count_noun(cancelled, "cancelled job", "cancelled jobs")
+    jobs = count_noun(counts["cancelled"], "cancelled job", "cancelled jobs")
     return f"seedfold resume {study} --keep-cancelled (without this option, it also starts the {jobs})"
 
 
-def _failures_in_a_row(views: Sequence[Viewed]) -> int:
-    """How many of the jobs that ended last failed in one way."""
-    ended = [
-        view.job_state.event for view in views if view.job_state.state in ("done", "failed") and view.job_state.event
-    ]
-    latest = sorted(ended, key=lambda event: -float(event["t"]))
-    digest = latest[0].get("digest") if latest else None
-    return max(1, sum(1 for _ in takewhile(lambda event: event["e"] == "failed" and event["digest"] == digest, latest)))
+def _most_frequent_reason(found: Sequence[JobState]) -> str | None:
+    """The reason of the failures of which there are the most: earlier versions did not record which they were."""
+    failed = [one for one in found if one.state == "failed" and one.event is not None]
+    digests = Counter(str(one.event.get("digest")) for one in failed if one.event)
+    most = max(digests, key=digests.__getitem__, default=None)
+    return next((one.reason for one in failed if one.event and str(one.event.get("digest")) == most), None)

@@ -246,7 +246,7 @@ def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
         _note_code_versions(overview, unique_views),
         _note_wait(overview, others),
         _note_continued(overview, others),
-        *dead_worker_lines(overview, others),
+        *dead_worker_lines(overview, unique_views),
         *held_lines(overview.states, overview.folder.name, [view.job.id for view in others]),
         _note_throttle(overview, others),
         *idle_lines(overview, unique_views),
@@ -338,9 +338,11 @@ def dead_workers_of(overview: Overview, views: Iterable[JobView]) -> list[DeadWo
     return find_dead_workers(overview.folder, {view.job.id for view in others_of(views) if view.state in _IDLE_STATES})
 
 
-def dead_worker_lines(overview: Overview, views: Iterable[JobView]) -> list[str]:
+def dead_worker_lines(overview: Overview, views: Sequence[JobView]) -> list[str]:
     """A line for each dead worker that left some of these jobs."""
-    return [worker.to_text(overview.folder.name) for worker in dead_workers_of(overview, views)]
+    dead_workers = dead_workers_of(overview, views)
+    way_on = resume_text(overview.states, views, overview.job_views) if dead_workers else ""
+    return [f"{worker.exit_reason()}; to go on: {way_on}" for worker in dead_workers]
 
 
 def _note_throttle(overview: Overview, views: Iterable[JobView]) -> str | None:
@@ -352,18 +354,19 @@ def _note_throttle(overview: Overview, views: Iterable[JobView]) -> str | None:
 
 def idle_lines(overview: Overview, views: Sequence[JobView]) -> list[str]:
     """How many jobs wait though no worker is running, and why: they were given up, or nobody has started them."""
-    states, study, others = overview.states, overview.folder.name, others_of(views)
+    states, others = overview.states, others_of(views)
     held = kept_back(states, (view.job for view in others))
     idle = [view for view in others if view.state in _IDLE_STATES and view.job.id not in held]
     idle = [view for view in idle if not is_import(view.job)]
     if not idle or overview.ledger.live_submissions or read_copy_origin(overview.folder) is not None:
         return []
     given_up = given_up_jobs(states, [*idle, *(view for view in others if view.state == "failed")])
-    lines = list(given_up_lines(states, views, given_up))
+    way_on = resume_text(states, views, overview.job_views)
+    lines = list(given_up_lines(states, views, given_up, way_on))
     waiting_count = len(idle) - sum(map(len, given_up.values()))
     if waiting_count:
         waiting = count_noun(waiting_count, "job waits", "jobs wait")
-        lines.append(f"{waiting} and no worker is running; to start them: {resume_text(study, views)}")
+        lines.append(f"{waiting} and no worker is running; to start them: {way_on}")
     return lines
 
 

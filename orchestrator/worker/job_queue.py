@@ -52,8 +52,8 @@ class JobQueue:
         self._children_on_hold: dict[str, list[str]] = {}
         self._parents_gone: set[str] = set()
         self._not_before: dict[str, float] = {}
-        self._closed_stages: set[str] = set()
-        self._all_closed = False
+        self.closed_after: dict[str, str] = {}
+        """The stages of which no more jobs start, and why; ``""`` stands for all stages."""
         self.may_have_more = True
         """Whether the last search found a job that is ready, or that may become ready by itself."""
         self.held: set[str] = set()
@@ -123,17 +123,14 @@ class JobQueue:
                 jobs_of[job.fit].append(job.id)
         return jobs_of
 
-    def close(self, stage: str | None = None) -> None:
-        """Start no more jobs of a stage, or none at all."""
-        if stage is None:
-            self._all_closed = True
-        else:
-            self._closed_stages.add(stage)
+    def close(self, stage: str = "", reason: str = "") -> None:
+        """Start no more jobs of a stage, or none at all, after a failure for this reason."""
+        self.closed_after[stage] = reason
 
     @property
     def has_closed_stages(self) -> bool:
         """Whether jobs were not started because more of them would fail in the same way."""
-        return self._all_closed or bool(self._closed_stages)
+        return bool(self.closed_after)
 
     def ready_jobs(
         self, running: Collection[str], fits_in_use: set[str], full_sizes: set[SlotSize]
@@ -194,7 +191,7 @@ class JobQueue:
                     self._add_candidate(self._jobs[child])
 
     def _readiness_of(self, job: JobDescription, running: Collection[str], fits_in_use: Collection[str]) -> Readiness:
-        if self._all_closed or job.stage in self._closed_stages:
+        if "" in self.closed_after or job.stage in self.closed_after:
             return "never"
         if self._hold_for_parent(job, running):
             return "held"

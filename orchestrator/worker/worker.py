@@ -168,9 +168,8 @@ class Worker:
         if stopped and is_work_left(self.pool, self.jobs, self.states, self.submission):
             self.environment.requeue()
             return
-        self.submission.tasks.record_end(
-            self.environment.index, self.environment.restart, by="worker", closed=self.queue.has_closed_stages
-        )
+        closed = {"closed": self.queue.has_closed_stages, "closed_after": self.queue.closed_after}
+        self.submission.tasks.record_end(self.environment.index, self.environment.restart, by="worker", **closed)
         self.states.refresh()
         if note := notify_of_end(self.states):
             say(note)
@@ -354,15 +353,15 @@ class Worker:
             self.queue.add(job, policy.wait_s, is_first=failure.kind == "disk")
             say(f"{job.short_id}: {failure.kind}; it is tried again in {policy.wait_s:g} s")
         if self.repeated_failures.are_enough(job.stage, failure):
-            self.queue.close(job.stage)
+            self.queue.close(job.stage, failure.reason)
         if failure.kind == "disk":
-            self._await_room(running, policy)
+            self._await_room(running, policy, failure.reason)
 
-    def _await_room(self, running: RunningAttempt, policy: RetryPolicy | None) -> None:
+    def _await_room(self, running: RunningAttempt, policy: RetryPolicy | None, reason: str) -> None:
         """Start no jobs while the disk is full; none at all once a job was tried often enough."""
         shutil.rmtree(self.study.job_folder(running.job.id) / f"staging.{running.attempt}", ignore_errors=True)
         if policy is None:
-            self.queue.close()
+            self.queue.close(reason=reason)
         else:
             self.storage.hold_jobs(policy.wait_s)
 

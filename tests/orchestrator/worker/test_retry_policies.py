@@ -114,7 +114,7 @@ def test_identical_tracebacks_stop_the_stage(toy: Toy) -> None:
     )
     assert ended.returncode == 1
     assert toy.states() == {"failed": 5, "waiting": 7}
-    why = "7 jobs wait: the worker began no more after 5 equal failures in a row"
+    why = "7 jobs wait: the worker began no more after failures.stop_after_identical=5 equal failures: ValueError"
     assert why in ended.stdout
     shown = toy.output_of("status", "toy")
     assert why in shown
