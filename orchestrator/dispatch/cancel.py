@@ -20,6 +20,13 @@ from seedfold.orchestrator.settings.selection import Selection, TellSelected
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import JobStates
 
+_TO_CANCEL = frozenset({"waiting", "submitted", "running", "blocked", "lost"})
+
+
+def is_to_cancel(job: JobDescription, state: str) -> bool:
+    """Whether `cancel` cancels a job that is in this state: it has not ended, and is none that was imported."""
+    return state in _TO_CANCEL and not is_import(job)
+
 
 @dataclass(frozen=True, slots=True)
 class CancelResult:
@@ -62,9 +69,8 @@ def cancel(
     ledger = Ledger(folder)
     assert ledger.plans.header is not None
     states = JobStates(root, ledger, RetryPolicies.parse(ledger.plans.header.settings["failures"]))
-    states_to_cancel = {"waiting", "submitted", "blocked", "lost"} | (set() if pending_only else {"running"})
-    own_jobs = [job for job in unique_by_id(ledger.plans.held_jobs().values()) if not is_import(job)]
-    jobs = [job for job in own_jobs if states.of(job.id).state in states_to_cancel]
+    found = ((job, states.of(job.id).state) for job in unique_by_id(ledger.plans.held_jobs().values()))
+    jobs = [job for job, state in found if is_to_cancel(job, state) and not (pending_only and state == "running")]
     if selection is not None:
         selection.check_names(ledger.plans.held_jobs().values())
         jobs = selection.apply(jobs, lambda job: job)

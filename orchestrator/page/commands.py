@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
+from seedfold.orchestrator.dispatch.cancel import is_to_cancel
 from seedfold.orchestrator.page.kept_studies import KeptStudy
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES
 from seedfold.orchestrator.state.overview import JobView
@@ -17,22 +18,24 @@ from seedfold.orchestrator.state.selecting_conditions import (
     name_jobs,
 )
 
-_SELECTING = (
-    ("run again the {} that {} done", "rerun", frozenset({"done"})),
-    ("start the {} that {} not done", "resume", frozenset(STATES) - {"done", "paused", *ACTIVE_STATES}),
-    ("hold the {} that {} not begun", "hold", frozenset({"waiting", "submitted"})),
-    ("cancel the {} that {} not done", "cancel", frozenset(STATES) - {"done", "paused", "cancelled"}),
+_SELECTING: tuple[tuple[str, str, Callable[[JobView], bool]], ...] = (
+    ("run again the {} that {} done", "rerun", lambda view: view.state == "done"),
+    ("start the {} that {} not done", "resume", lambda view: view.state not in {"done", "paused", *ACTIVE_STATES}),
+    ("hold the {} that {} not begun", "hold", lambda view: view.state in {"waiting", "submitted"}),
+    ("cancel the {} that {} not ended", "cancel", lambda view: is_to_cancel(view.job, view.state)),
 )
-"""What commands do with the jobs that they are told to choose from, and in which states these are."""
+"""What commands do with the jobs that they are told to choose from, and with which of them."""
 
 
-def study_commands(study: KeptStudy, counts: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return what one can do with a whole study; ``counts`` is what `status_to_json` says of it."""
+def study_commands(study: KeptStudy, counts: Mapping[str, Any], to_cancel: Mapping[str, int]) -> list[dict[str, str]]:
+    """Return what one can do with a whole study; ``counts`` is what `status_to_json` says of it.
+
+    ``to_cancel`` counts by state the jobs that `cancel` would cancel.
+    """
     name, root = _words(study)
     states = {state for state, count in counts["states"].items() if count}
     to_start = _counted(counts["states"], states - {"done", "paused", *ACTIVE_STATES})
     to_start_kept = _counted(counts["states"], states - {"done", "paused", "cancelled", *ACTIVE_STATES})
-    to_cancel = _counted(counts["states"], states - {"done", "paused", "cancelled"})
     kinds = (
         (states & ACTIVE_STATES, "follow it in a terminal", f"seedfold watch {name} {root}"),
         (states & {"running"}, "follow the logs of its running jobs", f"seedfold logs {name} -f {root}"),
@@ -49,8 +52,8 @@ def study_commands(study: KeptStudy, counts: Mapping[str, Any]) -> list[dict[str
         (states & {"waiting", "submitted"}, "hold the jobs that have not begun", f"seedfold hold {name} {root}"),
         (counts["held"], "let held jobs go on", f"seedfold release {name} {root}"),
         (
-            states - {"done", "paused", "cancelled"},
-            f"cancel the jobs that are not done ({to_cancel})",
+            to_cancel,
+            f"cancel the jobs that have not ended ({_counted(to_cancel, to_cancel.keys())})",
             f"seedfold cancel {name} {root}",
         ),
         (True, "write a report to send", f"seedfold report {name} {root}"),
@@ -76,24 +79,36 @@ def selection_commands(
     kinds = {"count them by state": status} if all_shown else {}
     kinds |= {"print their results": results} if all_shown and has_results else {}
     is_missing = False
-    for does, command, states in _SELECTING:
-        wanted = [view for view in shown if view.state in states]
-        met = [view for view in selected if view.state in states]
+    for does, command, is_meant in _SELECTING:
+        wanted = [view for view in shown if is_meant(view)]
+        met = [view for view in selected if is_meant(view)]
         if not wanted:
             continue
         options = (command == "resume" and _resume_options(wanted, met)) or _options(_tell_apart(wanted, met))
         is_missing |= options is None
         # Running everything again takes a condition, so that nobody does it by a slip.
         if options is not None and (command != "rerun" or chosen or options):
-            count = f"{len(wanted):,}" if len(wanted) > 1 else "one"
-            verb = ("has" if len(wanted) == 1 else "have") if command == "hold" else "is" if len(wanted) == 1 else "are"
             line = " ".join(["seedfold", command, name, *chosen, *options, root])
-            kinds[does.format(count, verb)] = line
+            kinds[_selecting_text(does, command, wanted)] = line
+        kept = [view for view in wanted if view.state != "cancelled"]
+        if command == "resume" and 0 < len(kept) < len(wanted):
+            kept_options = _options(_tell_apart(kept, [view for view in met if view.state != "cancelled"]))
+            if kept_options is not None:
+                line = " ".join(["seedfold resume", name, "--keep-cancelled", *chosen, *kept_options, root])
+                kinds[f"start those of them that are not cancelled ({len(kept):,})"] = line
     return {
         "command": results if has_results else status,
         "commands": _listed(kinds),
         "note": "No condition on settings selects just these jobs for a command." if is_missing else None,
     }
+
+
+def _selecting_text(does: str, command: str, wanted: Sequence[JobView]) -> str:
+    count = f"{len(wanted):,}" if len(wanted) > 1 else "one"
+    has, be = ("has", "is") if len(wanted) == 1 else ("have", "are")
+    cancelled = sum(view.state == "cancelled" for view in wanted)
+    more = f", {cancelled:,} of them cancelled" if 0 < cancelled < len(wanted) else ""
+    return does.format(count, has if command in {"hold", "cancel"} else be) + more
 
 
 def failure_command(study: KeptStudy, kind: str, failed: Sequence[JobView], alike: Sequence[JobView]) -> str | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.errors import SeedfoldError
 from seedfold.jobs.terminal_text import terminal_log
 from seedfold.jobs.work import DataFailure
+from seedfold.orchestrator.dispatch.cancel import is_to_cancel
 from seedfold.orchestrator.dispatch.queue_view import view_queue
 from seedfold.orchestrator.page.answers import one_line
 from seedfold.orchestrator.page.commands import failure_command, failure_kind, study_commands
@@ -23,6 +25,7 @@ from seedfold.orchestrator.state.overview import (
     JobView,
     group_failures,
     nothing_to_do_lines,
+    removed_ids,
     status_notes,
     status_to_json,
 )
@@ -92,9 +95,18 @@ def _lasting_part(study: KeptStudy, snapshot: Snapshot) -> dict[str, Any]:
         "metrics": study.results.names(done[:: max(1, len(done) // _SAMPLED)]),
         "failures": list(_failures(study, snapshot)),
         "notes": notes,
-        "commands": study_commands(study, counts),
+        "commands": study_commands(study, counts, _count_to_cancel(study, snapshot)),
         "has_search": has_search(study),
     }
+
+
+def _count_to_cancel(study: KeptStudy, snapshot: Snapshot) -> Mapping[str, int]:
+    """Count by state the jobs that `cancel` would cancel, also those of points that the study no longer has."""
+    found = [(view.job, view.state) for view in snapshot.unique if view.state != "done"]
+    with study.lock:
+        ledger, states = study.overview.ledger, study.overview.states
+        found += [(ledger.plans.jobs[job], states.of(job).state) for job in removed_ids(study.overview)]
+    return Counter(state for job, state in found if is_to_cancel(job, state))
 
 
 def _axes(views: Sequence[JobView]) -> Iterator[dict[str, Any]]:

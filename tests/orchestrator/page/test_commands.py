@@ -15,7 +15,7 @@ STUDY = cast("KeptStudy", SimpleNamespace(name="sweep", root=SimpleNamespace(pat
 
 def view(state: str = "done", stage: str = "train", **axes: Any) -> JobView:
     identity = f"{abs(hash((stage, tuple(axes.items())))):x}".ljust(64, "0")
-    job = SimpleNamespace(id=identity, short_id=identity[:12], stage=stage, axes=axes)
+    job = SimpleNamespace(id=identity, short_id=identity[:12], stage=stage, axes=axes, run="toy.run")
     event = {"kind": "error"} if state == "failed" else None
     return cast("JobView", SimpleNamespace(job=job, state=state, job_state=SimpleNamespace(event=event)))
 
@@ -51,11 +51,11 @@ def test_commands_meet_only_the_jobs_that_are_shown() -> None:
     assert shown == {"resume": "seedfold resume sweep --where lr=0.1 --root runs"}
     failed = [each for each in jobs if each.state == "failed"]
     assert lines(failed, jobs)["resume"] == "seedfold resume sweep --kind error --root runs"
-    assert lines(failed, jobs)["cancel"] == "seedfold cancel sweep --root runs", "what is cancelled cannot be again"
+    assert "cancel" not in lines(jobs, jobs), "what has failed or is cancelled has ended"
     waiting = [view("waiting", lr=0.1, width=32, seed=0), *(each for each in jobs if each.state == "cancelled")]
     assert lines(waiting[:1], waiting)["resume"] == "seedfold resume sweep --keep-cancelled --root runs"
     every = lines(jobs, jobs)
-    assert every["resume"] == "seedfold resume sweep --root runs"
+    assert every["resume"] == "seedfold resume sweep --keep-cancelled --root runs"
     assert "rerun" not in every
     assert every["status"] == "seedfold status sweep --root runs"
     wide = [each for each in jobs if each.job.axes["width"] == 64]
@@ -72,3 +72,16 @@ def test_what_no_condition_selects_is_told() -> None:
 def test_failures_of_one_kind_are_started_again_without_what_was_cancelled() -> None:
     failed = [each for each in sweep() if each.state == "failed"]
     assert failure_command(STUDY, "error", failed, failed) == "seedfold resume sweep --kind error --root runs"
+
+
+def test_what_is_cancelled_is_told_and_may_be_left_so() -> None:
+    jobs = [*sweep(), view("waiting", lr=0.2, width=16, seed=0)]
+    answer = {each["does"]: each["command"] for each in selection_commands(STUDY, (), (), jobs, jobs)["commands"]}
+    assert answer["start the 9 that are not done, 4 of them cancelled"] == "seedfold resume sweep --root runs"
+    kept = answer["start those of them that are not cancelled (5)"]
+    assert kept == "seedfold resume sweep --keep-cancelled --root runs"
+    assert answer["cancel the one that has not ended"] == "seedfold cancel sweep --root runs"
+    wide = [each for each in jobs if each.job.axes["width"] == 64]
+    answer = {each["does"]: each["command"] for each in selection_commands(STUDY, (), (), jobs, wide)["commands"]}
+    kept = answer["start those of them that are not cancelled (2)"]
+    assert kept == "seedfold resume sweep --keep-cancelled --where width=64 --root runs"

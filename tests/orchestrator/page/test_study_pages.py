@@ -235,7 +235,8 @@ def test_looking_at_everything_writes_nothing(finished: Toy) -> None:
 def test_the_command_lines_that_are_shown_are_ones_that_the_command_takes(page: TestClient) -> None:
     job = job_ids(page)[0]
     study = cast("KeptStudy", SimpleNamespace(name="toy", root=Root(Path("my runs"))))
-    shown = [each["command"] for each in study_commands(study, {"states": dict.fromkeys(STATES, 1), "held": 1})]
+    counts = {"states": dict.fromkeys(STATES, 1), "held": 1}
+    shown = [each["command"] for each in study_commands(study, counts, {"running": 1})]
     chosen = ask(page, "studies/toy/jobs", where="seed=1 fold>=1", stage="train")
     shown += [each["command"] for each in chosen["commands"]]
     shown += [each["command"] for each in ask(page, f"studies/toy/jobs/{job}")["repeat"]]
