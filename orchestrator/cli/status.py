@@ -109,7 +109,7 @@ def command(
     if as_json:
         print_json(
             status_to_json(study, views)
-            | _progress_json(views, queue_view)
+            | _progress_json(overview, views, queue_view)
             | {"removed": len(removed_ids(overview)), "throttle": overview.ledger.throttle.limit}
             | _dead_workers_json(overview, views)
             | _search_json(overview)
@@ -124,9 +124,9 @@ def command(
     context.exit(UnreachableError.exit_code if queue_view.unreachable else 0)
 
 
-def _progress_json(views: Sequence[JobView], queue_view: QueueView) -> dict[str, Any]:
+def _progress_json(overview: Overview, views: Sequence[JobView], queue_view: QueueView) -> dict[str, Any]:
     """The keys ``eta_s``, in how many seconds the study will have ended (or None), and ``running``."""
-    progress = StudyProgress.find(views, queue_view.seconds_to_first_start())
+    progress = StudyProgress.find(overview, views, queue_view.seconds_to_first_start())
     return {"eta_s": progress.left_s, "running": [job.to_json() for job in progress.running]}
 
 
@@ -203,7 +203,7 @@ def progress_of_views(
 ) -> list[StyledLine]:
     """The counts of jobs, and how far they are."""
     counts = status_to_json(overview.folder.name, views)
-    progress = StudyProgress.find(views, queue_view.seconds_to_first_start() if queue_view else None)
+    progress = StudyProgress.find(overview, views, queue_view.seconds_to_first_start() if queue_view else None)
     # The rows of running jobs show these; a study that only rests is not read for them.
     axes = varying_axes(overview.jobs_at_addresses().values()) if progress.running else set()
     return [title_line(counts), *search_lines_of(overview), *progress_lines(counts, progress, axes)]

@@ -54,7 +54,6 @@ def _help(keys: Sequence[str]) -> str:
 
 
 HELP, _JOB_HELP, _TEXT_HELP = _help(_KEYS), _help(_JOB_KEYS), "any key: back"
-_TO_CANCEL: frozenset[StateName] = frozenset({"waiting", "submitted", "blocked", "lost", "running"})
 _STOPPED: frozenset[str] = frozenset({"failed", "lost", "waiting"})
 _TO_RESUME: frozenset[StateName] = frozenset({"failed", "blocked"})
 _SORTS: tuple[tuple[str, Callable[[RunningJob], float]], ...] = (
@@ -109,7 +108,7 @@ class StudyScreen:
     def refresh(self, views: Sequence[JobView], queue_view: QueueView) -> None:
         """Take over what has been read."""
         self._views = views
-        self._progress = StudyProgress.find(views, queue_view.seconds_to_first_start())
+        self._progress = StudyProgress.find(self._overview, views, queue_view.seconds_to_first_start())
         self._counts = status_to_json(self._overview.folder.name, views)
         groups = group_failures(views)
         failures = [
@@ -244,7 +243,9 @@ class StudyScreen:
         return self._ask_resume() if key == "r" else None
 
     def _ask_cancel(self, views: Sequence[JobView], advice: str) -> _Question | None:
-        to_cancel = {view.job.id: view for view in others_of(views) if view.state in _TO_CANCEL}
+        from seedfold.orchestrator.dispatch.cancel import is_to_cancel
+
+        to_cancel = {view.job.id: view for view in others_of(views) if is_to_cancel(view.job, view.state)}
         if not to_cancel:
             self._message = advice
             return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from statistics import median
 
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES
@@ -14,7 +15,7 @@ _TO_COME = frozenset({"waiting", "submitted"})
 
 
 def seconds_to_end(views: Sequence[JobView], running: Sequence[RunningJob]) -> float | None:
-    """Return in how many seconds the study will have ended, if as many jobs run at a time as do now.
+    """Return in how many seconds the study will have ended, if as many jobs run at a time as do now or did lately.
 
     A job that has not begun is expected to take as long as the median of the done jobs of its stage, or else as long
     as the running ones will have taken. None if nothing runs or waits for a scheduler, or if there is nothing to judge
@@ -30,8 +31,36 @@ def seconds_to_end(views: Sequence[JobView], running: Sequence[RunningJob]) -> f
     known = [seconds for seconds in (*to_come, *left) if seconds is not None]
     if len(known) < len(to_come) + len(left):
         return None
-    longest = max((seconds for seconds in left if seconds is not None), default=0.0)
-    return max(longest, sum(known) / max(1, len(running)))
+    stages = {job.job.stage for job in running} or {view.job.stage for view in others if view.state in _TO_COME}
+    window_s = 2 * max((durations.get(stage, 0.0) for stage in stages), default=0.0)
+    at_a_time = _jobs_at_a_time(unique, running, window_s, stages)
+    return max(max(known, default=0.0), sum(known) / at_a_time)
+
+
+def _jobs_at_a_time(
+    views: Sequence[JobView], running: Sequence[RunningJob], window_s: float, stages: Collection[str]
+) -> float:
+    """How many jobs of these stages run now, or ran on average in the last seconds, whichever is more.
+
+    Between two jobs a slot is empty for a moment: the jobs of this instant alone would make the end jump.
+    """
+    now = time.time()
+    spans = [(now - job.elapsed_s, now) for job in running]
+    spans += [(ended - seconds, ended) for ended, seconds in _ended(views, stages) if ended > now - window_s]
+    first = max(now - window_s, min((start for start, _ in spans), default=now))
+    average = sum(end - max(start, first) for start, end in spans) / (now - first) if first < now else 0.0
+    return max(1.0, len(running), average)
+
+
+def _ended(views: Sequence[JobView], stages: Collection[str]) -> Iterator[tuple[float, float]]:
+    """When the jobs of these stages ended that did, and how many seconds each took."""
+    for group in groups_of(views):
+        if group.example.job.stage in stages:
+            yield from zip(group.ended, group.seconds, strict=True)
+    for view in others_of(views):
+        event = view.job_state.event or {}
+        if view.state in ("done", "failed") and view.job.stage in stages and "seconds" in event:
+            yield float(event["t"]), float(event["seconds"])
 
 
 def _stays_held(view: JobView) -> bool:

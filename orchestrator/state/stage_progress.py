@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from seedfold.orchestrator.state.expected_end import seconds_to_end
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES
 from seedfold.orchestrator.state.job_views import by_stage, groups_of, others_of
-from seedfold.orchestrator.state.overview import JobView, count_views
+from seedfold.orchestrator.state.overview import JobView, Overview, count_views
 from seedfold.orchestrator.state.running_jobs import RunningJob, find_running
 
 _PAUSE_S = 3600.0
@@ -39,16 +39,28 @@ class StudyProgress:
     left_s: float | None
 
     @classmethod
-    def find(cls, views: Sequence[JobView], first_start_s: float | None = None) -> StudyProgress:
+    def find(cls, overview: Overview, views: Sequence[JobView], first_start_s: float | None = None) -> StudyProgress:
         """Look at the jobs. ``first_start_s`` is in how many seconds a scheduler expects the first to start.
 
-        It counts if none runs yet.
+        It counts if none runs yet. No end is told where others of the study take slots and are not among the jobs.
         """
         running = find_running(views)
+        if _hides_active(overview, views):
+            return cls(find_stage_progress(views, ()), running, None)
         left = seconds_to_end(views, running)
         if left is not None and not running:
             left += first_start_s or 0.0
         return cls(find_stage_progress(views, running), running, left)
+
+
+def _hides_active(overview: Overview, views: Sequence[JobView]) -> bool:
+    """Whether jobs that are queued or running were left out of the views."""
+    if len(views) >= len(overview.ledger.plans.current_ids()):
+        return False
+    every, shown = (
+        sum(view.state in ACTIVE_STATES for view in others_of(found)) for found in (overview.job_views(), views)
+    )
+    return every > shown
 
 
 def find_stage_progress(views: Sequence[JobView], running: Sequence[RunningJob]) -> list[StageProgress]:

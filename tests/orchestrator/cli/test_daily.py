@@ -90,6 +90,9 @@ def test_what_runs_is_shown_and_all_logs_are_followed_to_the_end(tmp_path: Path)
     shown = toy.output_of("status", "light")
     assert "10 of 10" in shown
     assert "expected to end in about" in shown
+    some = toy.output_of("status", "light", "--where", "seed=0")
+    assert "10 of 10" in some
+    assert "expected to end" not in some, "the other job takes a slot as well"
     follower = toy.start("logs", "light", "-f")
     assert follower.stdout is not None
     first = follower.stdout.readline()

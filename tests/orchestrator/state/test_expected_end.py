@@ -21,9 +21,9 @@ from seedfold.results.recording.progress import ProgressWriter
 
 
 def make_view(folder: Path, number: int, state: StateName, seconds: float = 0.0, **config: Any) -> JobView:
-    stage = config.pop("stage", "train")
+    stage, ago = config.pop("stage", "train"), config.pop("ago", 5)
     job = JobDescription(f"{number:064x}", "s", stage, {"seed": number}, config, (), Resources(), "toy")
-    event = {"e": "x", "t": time.time() - 5, "seconds": seconds, "process": {"host": "n1"}}
+    event = {"e": "x", "t": time.time() - ago, "seconds": seconds, "process": {"host": "n1"}}
     return JobView(job, JobState(state, StudyFolder(folder / "toy"), 1, event=event))
 
 
@@ -32,11 +32,21 @@ def running(view: JobView, elapsed_s: float, left_s: float | None = None) -> Run
 
 
 def test_jobs_to_come_take_as_long_as_the_median_of_their_stage(tmp_path: Path) -> None:
-    done = [make_view(tmp_path, number, "done", seconds) for number, seconds in enumerate((10.0, 20.0, 600.0))]
+    took = (10.0, 20.0, 600.0)
+    done = [make_view(tmp_path, number, "done", seconds, ago=900) for number, seconds in enumerate(took)]
     to_come = [make_view(tmp_path, 10 + number, "submitted") for number in range(4)]
     now = [make_view(tmp_path, 20 + number, "running") for number in range(2)]
     told = [running(now[0], 15.0), running(now[1], 15.0, left_s=7.0)]
     assert seconds_to_end([*done, *to_come, *now], told) == (4 * 20 + 5 + 7) / 2
+
+
+@pytest.mark.parametrize("running_now", [0, 1, 2])
+def test_a_slot_that_is_empty_between_two_jobs_does_not_move_the_end(tmp_path: Path, running_now: int) -> None:
+    done = [make_view(tmp_path, 10 * slot + at, "done", 100.0, ago=1 + 101 * at) for slot in (0, 1) for at in range(4)]
+    to_come = [make_view(tmp_path, 100 + number, "submitted") for number in range(10)]
+    now = [make_view(tmp_path, 200 + number, "running") for number in range(running_now)]
+    found = seconds_to_end([*done, *to_come, *now], [running(one, 1.0) for one in now])
+    assert found == pytest.approx((10 * 100 + 99 * running_now) / 2, rel=0.1)
 
 
 def test_no_study_ends_before_its_longest_job(tmp_path: Path) -> None:
