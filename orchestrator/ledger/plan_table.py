@@ -67,6 +67,11 @@ class PlanTable:
         plan, index = self._place(row)
         return plan.stage(plan.templates[index]), plan.axes[index]
 
+    def axis_values(self, row: int) -> dict[str, Any]:
+        """Return the axis values of a row, without reading its description."""
+        plan, index = self._place(row)
+        return plan.axis_values(index)
+
     def job(self, row: int) -> JobDescription:
         """Return the description of a row."""
         job = self._jobs.get(row)

@@ -8,6 +8,7 @@ from typing import Any
 
 from seedfold.orchestrator.page.conditions import Condition, condition_value, find_condition, name_jobs
 from seedfold.orchestrator.page.kept_studies import KeptStudy
+from seedfold.orchestrator.page.picked_views import in_states
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES
 from seedfold.orchestrator.state.overview import JobView
 
@@ -72,8 +73,7 @@ def selection_commands(
     kinds |= {"print their results": results} if all_shown and has_results else {}
     is_missing = False
     for does, command, states in _SELECTING:
-        wanted = [view for view in shown if view.state in states]
-        met = [view for view in selected if view.state in states]
+        wanted, met = in_states(shown, states), in_states(selected, states)
         if not wanted:
             continue
         options = (command == "resume" and _resume_options(wanted, met)) or _options(_tell_apart(wanted, met))

@@ -9,6 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from seedfold.jobs.description import SHORT_ID_LENGTH
 from seedfold.orchestrator.state.overview import JobView
 from seedfold.results.evaluation.axes import format_value
 
@@ -48,8 +49,9 @@ def find_condition(wanted: Sequence[JobView], among: Sequence[JobView]) -> Condi
 
     None if no values of axes tell them apart.
     """
-    ids = {view.job.id for view in wanted}
-    others = [view for view in among if view.job.id not in ids]
+    # What is found out about a job stays with its view, and there are many questions.
+    wanted, ids = list(wanted), {view.id for view in wanted}
+    others = [view for view in among if view.id not in ids]
     if not wanted or not others:
         return Condition()
     values = {name: found for name in _names(wanted) if len(found := _values(wanted, name)) <= _MOST_VALUES}
@@ -63,7 +65,7 @@ def find_condition(wanted: Sequence[JobView], among: Sequence[JobView]) -> Condi
 
 def name_jobs(wanted: Sequence[JobView]) -> Condition | None:
     """Return the condition on the ids of a few jobs; None for many."""
-    return Condition(jobs=[view.job.short_id for view in wanted]) if len(wanted) <= _MOST_NAMED else None
+    return Condition(jobs=[view.id[:SHORT_ID_LENGTH] for view in wanted]) if len(wanted) <= _MOST_NAMED else None
 
 
 def value_key(value: Any) -> Hashable:
@@ -87,7 +89,7 @@ def condition_value(value: Any) -> str:
 
 def _names(wanted: Sequence[JobView]) -> list[str]:
     """The axes that all of these jobs have, and the stage."""
-    return [_STAGE, *(name for name in wanted[0].job.axes if all(name in view.job.axes for view in wanted))]
+    return [_STAGE, *(name for name in wanted[0].axes if all(name in view.axes for view in wanted))]
 
 
 def _values(views: Sequence[JobView], name: str) -> dict[Hashable, Any]:
@@ -95,7 +97,7 @@ def _values(views: Sequence[JobView], name: str) -> dict[Hashable, Any]:
 
 
 def _value(view: JobView, name: str) -> Any:
-    return view.job.stage if name == _STAGE else view.job.axes.get(name)
+    return view.stage if name == _STAGE else view.axes.get(name)
 
 
 def _excluded(others: Sequence[JobView], name: str, values: Mapping[Hashable, Any]) -> frozenset[int]:
@@ -103,7 +105,7 @@ def _excluded(others: Sequence[JobView], name: str, values: Mapping[Hashable, An
     return frozenset(
         place
         for place, view in enumerate(others)
-        if (name != _STAGE and name not in view.job.axes) or value_key(_value(view, name)) not in values
+        if (name != _STAGE and name not in view.axes) or value_key(_value(view, name)) not in values
     )
 
 

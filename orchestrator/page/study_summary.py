@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Iterator, Sequence
+from operator import sub
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from seedfold.orchestrator.page.answers import one_line
 from seedfold.orchestrator.page.commands import failure_command, failure_kind, study_commands
 from seedfold.orchestrator.page.conditions import find_condition, value_key
 from seedfold.orchestrator.page.kept_studies import KeptStudy, Snapshot
+from seedfold.orchestrator.page.picked_views import PickedViews
 from seedfold.orchestrator.page.search_tab import has_search
 from seedfold.orchestrator.state.expected_end import seconds_to_end
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES
+from seedfold.orchestrator.state.job_views import groups_of, others_of
 from seedfold.orchestrator.state.overview import (
     FailureGroup,
     JobView,
@@ -84,7 +87,7 @@ def _lasting_part(study: KeptStudy, snapshot: Snapshot) -> dict[str, Any]:
         {"stage": stage, "states": states, "jobs": sum(states.values()), "done": states["done"]}
         for stage, states in counts["stages"].items()
     ]
-    done = [view for view in snapshot.unique if view.state == "done"]
+    done = PickedViews.all(snapshot.unique).in_states({"done"})
     return {
         "study": study.name,
         "jobs": counts["jobs"],
@@ -102,7 +105,7 @@ def _lasting_part(study: KeptStudy, snapshot: Snapshot) -> dict[str, Any]:
 def _axes(views: Sequence[JobView]) -> Iterator[dict[str, Any]]:
     values: dict[str, dict[Hashable, Any]] = {}
     for view in views:
-        for name, value in view.job.axes.items():
+        for name, value in view.axes.items():
             values.setdefault(name, {}).setdefault(value_key(value), value)
     short = short_names(list(values))
     for name, found in values.items():
@@ -113,13 +116,13 @@ def _failures(study: KeptStudy, snapshot: Snapshot) -> Iterator[dict[str, Any]]:
     groups = group_failures(snapshot.unique)
     if not groups:
         return
-    ended = [view for view in snapshot.unique if view.state in ("done", "failed")]
+    ended = PickedViews.all(snapshot.unique).in_states({"done", "failed"})
     of_kind: dict[str, list[JobView]] = {}
-    for view in ended:
+    for view in others_of(snapshot.unique):
         if view.state == "failed":
             of_kind.setdefault(failure_kind(view), []).append(view)
     for number, group in enumerate(groups):
-        failed = [snapshot.by_id[job] for job in group.jobs]
+        failed = [snapshot.view_of(job) for job in group.jobs]
         is_told = number < _MOST_TOLD and len(ended) <= _MOST_TOLD_APART
         condition = find_condition(failed, ended) if is_told else None
         yield {
@@ -127,7 +130,7 @@ def _failures(study: KeptStudy, snapshot: Snapshot) -> Iterator[dict[str, Any]]:
             "reason": group.example["reason"],
             "count": group.job_count,
             "jobs": list(group.jobs[:_MOST_IDS]),
-            "axes": [dict(view.job.axes) for view in failed[:_MOST_IDS]],
+            "axes": [dict(view.axes) for view in failed[:_MOST_IDS]],
             # Which jobs fail so: those that meet the condition, and no others that have ended.
             "condition": condition.text if condition else None,
             "settings": [each for each in _axes(failed) if each["total"] <= _MOST_SETTINGS],
@@ -148,15 +151,19 @@ def _end_of_log(file: Path) -> str:
 
 def _elapsed_s(views: Sequence[JobView]) -> float | None:
     """Return the seconds from the first start to now, or to the last end where no job is active."""
-    began, ended = [], []
-    for view in views:
+    began, ended = list[float](), list[float]()
+    for group in groups_of(views):
+        began += map(sub, group.ended, group.seconds)
+        ended += group.ended
+    others = others_of(views)
+    for view in others:
         event = view.job_state.event
         if event is not None and event["e"] != "cancelled":
             began.append(float(event["t"]) - float(event.get("seconds", 0.0)))
             ended.append(float(event["t"]))
     if not began:
         return None
-    is_active = any(view.state in ACTIVE_STATES for view in views)
+    is_active = any(view.state in ACTIVE_STATES for view in others)
     return max(0.0, (time.time() if is_active else max(ended)) - min(began))
 
 

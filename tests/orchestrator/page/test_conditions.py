@@ -17,9 +17,9 @@ STUDY = cast("KeptStudy", SimpleNamespace(name="sweep", root=SimpleNamespace(pat
 
 def view(state: str = "done", stage: str = "train", **axes: Any) -> JobView:
     identity = f"{abs(hash((stage, tuple(axes.items())))):x}".ljust(64, "0")
-    job = SimpleNamespace(id=identity, short_id=identity[:12], stage=stage, axes=axes)
     event = {"kind": "error"} if state == "failed" else None
-    return cast("JobView", SimpleNamespace(job=job, state=state, job_state=SimpleNamespace(event=event)))
+    found = SimpleNamespace(id=identity, stage=stage, axes=axes, state=state, job_state=SimpleNamespace(event=event))
+    return cast("JobView", found)
 
 
 def sweep() -> list[JobView]:
@@ -46,12 +46,12 @@ def test_one_setting_is_enough_where_it_tells_the_jobs_apart() -> None:
 
 def test_only_those_settings_are_named_that_are_needed() -> None:
     jobs = sweep()
-    wanted = [each for each in jobs if each.job.axes["lr"] == 0.1 and each.job.axes["width"] == 64]
+    wanted = [each for each in jobs if each.axes["lr"] == 0.1 and each.axes["width"] == 64]
     found = find_condition(wanted, jobs)
     assert found is not None
     assert found.text == "lr=0.1 width=64"
     where = Where.parse(found.text)
-    assert [where.matches(each.job.axes) for each in jobs] == [each in wanted for each in jobs]
+    assert [where.matches(each.axes) for each in jobs] == [each in wanted for each in jobs]
 
 
 def test_jobs_that_no_settings_tell_apart_are_named_by_their_ids() -> None:
@@ -60,7 +60,7 @@ def test_jobs_that_no_settings_tell_apart_are_named_by_their_ids() -> None:
     assert find_condition(diagonal, jobs) is None
     command = failure_command(STUDY, "error", diagonal, jobs)
     assert command is not None
-    assert f"--where job={diagonal[0].job.short_id},{diagonal[1].job.short_id} " in command
+    assert f"--where job={diagonal[0].id[:12]},{diagonal[1].id[:12]} " in command
     many = [view("failed", seed=seed, other=seed % 2) for seed in range(60)]
     assert failure_command(STUDY, "error", many[:40], many) is None
 
@@ -90,7 +90,7 @@ def test_commands_meet_only_the_jobs_that_are_shown() -> None:
     assert every["resume"] == "seedfold resume sweep --root runs"
     assert "rerun" not in every
     assert every["status"] == "seedfold status sweep --root runs"
-    wide = [each for each in jobs if each.job.axes["width"] == 64]
+    wide = [each for each in jobs if each.axes["width"] == 64]
     assert lines(wide, wide, ("width=64",))["rerun"] == "seedfold rerun sweep --where width=64 --root runs"
 
 
