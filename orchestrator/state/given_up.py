@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
-from typing import Protocol
+from math import inf
 
-from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import count_noun
-from seedfold.orchestrator.state.job_states import JobState, JobStates
-
-
-class Viewed(Protocol):
-    """A job and its state."""
-
-    @property
-    def job(self) -> JobDescription:
-        """The job."""
-
-    @property
-    def job_state(self) -> JobState:
-        """Its state."""
+from seedfold.orchestrator.state.job_states import JobStates
+from seedfold.orchestrator.state.job_views import JobView, by_stage, counted, groups_of, others_of
 
 
 def is_given_up(states: JobStates, job: str) -> bool:
@@ -54,44 +42,45 @@ class _Tasks:
         return self._gave_up[key]
 
 
-def given_up_jobs(states: JobStates, views: Sequence[Viewed]) -> dict[str, list[str]]:
+def given_up_jobs(states: JobStates, views: Sequence[JobView]) -> dict[str, list[str]]:
     """Return the ids of the waiting jobs that were given up, by stage."""
     tasks, found = _Tasks(states), dict[str, list[str]]()
-    stages_with_failures = {view.job.stage for view in views if view.job_state.state == "failed"}
-    for view in views:
-        if view.job_state.state == "waiting" and view.job.stage in stages_with_failures and tasks.gave_up(view.job.id):
-            found.setdefault(view.job.stage, []).append(view.job.id)
+    others = others_of(views)
+    stages_with_failures = {view.stage for view in others if view.state == "failed"}
+    for view in others:
+        if view.state == "waiting" and view.stage in stages_with_failures and tasks.gave_up(view.id):
+            found.setdefault(view.stage, []).append(view.id)
     return found
 
 
-def given_up_lines(states: JobStates, views: Sequence[Viewed], given_up: dict[str, list[str]]) -> Iterator[str]:
+def given_up_lines(states: JobStates, views: Sequence[JobView], given_up: dict[str, list[str]]) -> Iterator[str]:
     """Say of each stage why its other jobs wait, and how they go on."""
     limit, study = states.policies.stop_after_identical, states.ledger.study.name
     for stage, jobs in given_up.items():
-        count = _failures_in_a_row([view for view in views if view.job.stage == stage])
+        count = _failures_in_a_row(by_stage(views)[stage])
         failures = f"{count} equal failures in a row" if count > 1 else "a failure"
         setting = f" (failures.stop_after_identical is {limit})" if count >= limit else ""
-        of_stage = f" of stage {stage}" if len({view.job.stage for view in views}) > 1 else ""
+        of_stage = f" of stage {stage}" if len({view.stage for view, _ in counted(views)}) > 1 else ""
         yield (
             f"{count_noun(len(jobs), 'job waits', 'jobs wait')}: the worker began no more{of_stage} after"
             f" {failures}{setting}; when the cause is mended: {resume_text(study, views)}"
         )
 
 
-def resume_text(study: str, views: Sequence[Viewed]) -> str:
+def resume_text(study: str, views: Sequence[JobView]) -> str:
     """The command that starts the jobs that wait, and not those that somebody has cancelled."""
-    cancelled = sum(view.job_state.state == "cancelled" for view in views)
+    cancelled = sum(view.state == "cancelled" for view in others_of(views))
     if not cancelled:
         return f"seedfold resume {study}"
     jobs = count_noun(cancelled, "cancelled job", "cancelled jobs")
     return f"seedfold resume {study} --keep-cancelled (without this option, it also starts the {jobs})"
 
 
-def _failures_in_a_row(views: Sequence[Viewed]) -> int:
+def _failures_in_a_row(views: Sequence[JobView]) -> int:
     """How many of the jobs that ended last failed in one way."""
-    ended = [
-        view.job_state.event for view in views if view.job_state.state in ("done", "failed") and view.job_state.event
-    ]
+    last_done = max((time for group in groups_of(views) for time in group.ended), default=-inf)
+    found = [view.job_state.event for view in others_of(views) if view.state in ("done", "failed")]
+    ended = [event for event in found if event and event["t"] > last_done]
     latest = sorted(ended, key=lambda event: -float(event["t"]))
     digest = latest[0].get("digest") if latest else None
     return max(1, sum(1 for _ in takewhile(lambda event: event["e"] == "failed" and event["digest"] == digest, latest)))
