@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from seedfold.jobs.canonical_json import canonical_flat
 from seedfold.jobs.description import JobDescription
@@ -24,8 +23,6 @@ from seedfold.orchestrator.ledger.plan_names import named
 from seedfold.results.store.passing_errors import try_again
 
 END = '["end"]'
-_read_json = json.JSONDecoder().raw_decode
-"""Reads one value that no blanks surround, which takes half as long as `json.loads`."""
 REMEDY = "move it out of the folder and launch the study again; jobs that are done stay done"
 
 
@@ -120,11 +117,9 @@ class PlanJobs:
         layout = self.reader.layouts[self.template_lines[template][1]][0]
         return any(path[0] == key for path in _paths(layout.groups))
 
-    def axis_values(self, index: int) -> dict[str, Any]:
-        """Return the axis values of a job, in the order in which its description has them, without reading it."""
-        values, _ = _read_json(self.axes[index])
-        names = self.reader.heads[self.template_lines[self.templates[index]][0]][3]
-        return {name: values[name] for name in names}
+    def axis_names(self, index: int) -> list[str]:
+        """Return the axes of a job, in the order in which its description has them."""
+        return self.reader.heads[self.template_lines[self.templates[index]][0]][3]
 
     def job(self, index: int, study: str) -> JobDescription:
         """Return one description. Raises DamagedFileError if the file is another one now."""

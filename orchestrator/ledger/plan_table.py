@@ -67,10 +67,13 @@ class PlanTable:
         plan, index = self._place(row)
         return plan.stage(plan.templates[index]), plan.axes[index]
 
-    def axis_values(self, row: int) -> dict[str, Any]:
-        """Return the axis values of a row, without reading its description."""
-        plan, index = self._place(row)
-        return plan.axis_values(index)
+    def axis_values(self, rows: Iterable[int]) -> list[dict[str, Any]]:
+        """Return the axis values of some rows, without reading their descriptions."""
+        places = list(map(self._place, rows))
+        # One array is parsed several times faster than its elements one by one.
+        values = json.loads(f"[{','.join([plan.axes[index] for plan, index in places])}]")
+        names = [plan.axis_names(index) for plan, index in places]
+        return [{name: own[name] for name in ordered} for own, ordered in zip(values, names, strict=True)]
 
     def job(self, row: int) -> JobDescription:
         """Return the description of a row."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
@@ -14,7 +14,7 @@ from seedfold.orchestrator.page.kept_studies import KeptStudy, Snapshot
 from seedfold.orchestrator.page.picked_views import PickedViews
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.job_states import STATES
-from seedfold.orchestrator.state.job_views import counted
+from seedfold.orchestrator.state.job_views import counted, with_axes
 from seedfold.orchestrator.state.overview import JobView
 from seedfold.results.evaluation.axes import axis_names, format_value, short_names
 from seedfold.results.evaluation.missing_values import is_defined
@@ -67,7 +67,7 @@ def select_views(
     """Return the jobs that meet the conditions, in the order of the study. Raises UsageError for a bad condition."""
     selection = Selection.parse(where, stages)
     # Views that stay while all conditions are looked at: what one has read it does not read again.
-    views = list(snapshot.views) if where or stages else []
+    views = list(with_axes(snapshot.views)) if where or stages else []
     selection.check_names(views)
     for state in states:
         if state not in STATES:
@@ -186,11 +186,16 @@ def _find_column(study: KeptStudy, views: Sequence[JobView], columns: Mapping[st
 def _sort(study: KeptStudy, views: PickedViews, columns: Mapping[str, _Column], asked: RowQuestion) -> PickedViews:
     """Sort by a column: numbers before texts, and what has no value last, in either direction."""
     column = _find_column(study, views, columns, asked.sort or "")
-    valued = [(column.value(view), place) for view, place in zip(views, views.places, strict=True)]
+    valued = [(column.value(view), place) for view, place in _each(views, column)]
     present = [(value, place) for value, place in valued if _has_value(value)]
     absent = [place for value, place in valued if not _has_value(value)]
     ordered = sorted(present, key=lambda pair: _rank(pair[0]), reverse=asked.descending)
     return views.at([*(place for _, place in ordered), *absent])
+
+
+def _each(views: PickedViews, column: _Column) -> Iterable[tuple[JobView, int]]:
+    """The views, with their places in the study, to ask for a column of each."""
+    return zip(with_axes(views) if column.kind == "axis" else views, views.places, strict=True)
 
 
 def _has_value(value: Any) -> bool:
@@ -205,7 +210,7 @@ def _groups(study: KeptStudy, views: PickedViews, columns: Mapping[str, _Column]
     column = _find_column(study, views, columns, name)
     members: dict[Hashable, list[int]] = {}
     values: dict[Hashable, Any] = {}
-    for view, place in zip(views, views.places, strict=True):
+    for view, place in _each(views, column):
         value = column.value(view)
         key = value_key(value)
         values.setdefault(key, value)

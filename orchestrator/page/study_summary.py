@@ -20,7 +20,7 @@ from seedfold.orchestrator.page.picked_views import PickedViews
 from seedfold.orchestrator.page.search_tab import has_search
 from seedfold.orchestrator.state.expected_end import seconds_to_end
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES
-from seedfold.orchestrator.state.job_views import groups_of, others_of
+from seedfold.orchestrator.state.job_views import groups_of, others_of, with_axes
 from seedfold.orchestrator.state.overview import (
     FailureGroup,
     JobView,
@@ -104,7 +104,7 @@ def _lasting_part(study: KeptStudy, snapshot: Snapshot) -> dict[str, Any]:
 
 def _axes(views: Sequence[JobView]) -> Iterator[dict[str, Any]]:
     values: dict[str, dict[Hashable, Any]] = {}
-    for view in views:
+    for view in with_axes(views):
         for name, value in view.axes.items():
             values.setdefault(name, {}).setdefault(value_key(value), value)
     short = short_names(list(values))

@@ -39,7 +39,7 @@ class DoneViews:
                 event = ledger.record_of(job.id).last_events.get(attempt)
         return JobView(job, JobState("done", study, attempt, event=event), group.example.changes)
 
-    def read_axes(self, group: DoneGroup, number: int) -> Mapping[str, Any]:
-        """Return the axis values of a job of a group."""
+    def read_axes(self, rows: Sequence[int]) -> Sequence[Mapping[str, Any]]:
+        """Return the axis values of the jobs in some rows of the plans."""
         with self._lock:
-            return self._ledger.plans.table.axis_values(group.rows[number])
+            return self._ledger.plans.table.axis_values(rows)

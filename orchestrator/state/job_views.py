@@ -9,11 +9,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.state.job_states import JobState
+
+_READ_AT_ONCE = 1000
 
 
 class JobView:
@@ -152,6 +155,12 @@ class LateView(JobView):
             self._whole = self._source.read_view(self._group, self._number)
         return self._whole
 
+    def read_axes_of(self, views: Sequence[LateView]) -> None:
+        """Read the axis values of other views of the study."""
+        read = self._source.read_axes([view._group.rows[view._number] for view in views])
+        for view, axes in zip(views, read, strict=True):
+            view._axes = axes
+
     @property
     def job(self) -> JobDescription:
         """The job's description."""
@@ -176,7 +185,7 @@ class LateView(JobView):
     def axes(self) -> Mapping[str, Any]:
         """The job's axis values."""
         if self._axes is None:
-            self._axes = self._source.read_axes(self._group, self._number)
+            [self._axes] = self._source.read_axes([self._group.rows[self._number]])
         return self._axes
 
     @property
@@ -216,13 +225,23 @@ class LateView(JobView):
 
 
 class LateSource(Protocol):
-    """How to read what a `LateView` does not have, of the job of a number in a group."""
+    """How to read what a `LateView` does not have."""
 
     def read_view(self, group: DoneGroup, number: int) -> JobView:
-        """Return its view, with description and event."""
+        """Return the view of the job of a number in a group, with description and event."""
 
-    def read_axes(self, group: DoneGroup, number: int) -> Mapping[str, Any]:
-        """Return its axis values."""
+    def read_axes(self, rows: Sequence[int]) -> Sequence[Mapping[str, Any]]:
+        """Return the axis values of the jobs in some rows of the plans."""
+
+
+def with_axes(views: Iterable[JobView]) -> Iterator[JobView]:
+    """Yield views of one study whose axis values somebody is about to ask for: these are read for many at a time."""
+    remaining = iter(views)
+    while some := list(islice(remaining, _READ_AT_ONCE)):
+        late = [view for view in some if isinstance(view, LateView)]
+        if late:
+            late[0].read_axes_of(late)
+        yield from some
 
 
 class JobViews(Sequence[JobView]):
