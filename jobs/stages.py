@@ -19,16 +19,16 @@ from seedfold.jobs.axis_values import axis_values, parse_cell
 from seedfold.jobs.command import COMMAND, COMMAND_RUN
 from seedfold.jobs.compose import Composer, one_line_errors
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
+from seedfold.jobs.fusing import FIT_PREDICT_RUN, FUSE, OFF, Fuse
 from seedfold.jobs.matrix import Block
 from seedfold.jobs.study_keys import SEARCH, SWEEPER, TOP_LEVEL_STAGE_KEYS
 
 DEFAULT_STAGE = "train"
-FIT_PREDICT_RUN = "seedfold.trainers.stages.fit_predict.run"
 LIGHTNING = "lightning"
 """The value of ``run`` for a LightningModule that trains itself."""
 LIGHTNING_RUN = "seedfold.trainers.stages.lightning.run"
 _DATA = "data"
-_STAGE_KEYS = ("run", *TOP_LEVEL_STAGE_KEYS, "uses", "resources")
+_STAGE_KEYS = ("run", *TOP_LEVEL_STAGE_KEYS, "uses", "resources", FUSE)
 _SWEEPER_KEYS = ("params", "zip", "table", "exclude", "only", "derive")
 
 _RESERVED_NAMES = frozenset(
@@ -47,6 +47,7 @@ class StageSpec:
     ``config_path`` is the path of its mapping in the configuration, empty for the stage of a study without ``stages``;
     ``after`` maps parent stages to a predicate that chooses some of their jobs (None for all). ``uses`` are the
     top-level keys that its jobs read besides axes and derived values, or ``TOP.KEY`` directly below them; None for all.
+    ``fuse`` says whether its jobs are trained together.
     """
 
     name: str
@@ -59,6 +60,7 @@ class StageSpec:
     after: Mapping[str, Any] = field(default_factory=dict)
     uses: frozenset[str] | None = None
     resources: Mapping[str, Any] = field(default_factory=dict)
+    fuse: str | int = OFF
 
     @property
     def label(self) -> str:
@@ -152,7 +154,14 @@ def _read_stage(
         after=_parse_after(f"{prefix}after", get("after")),
         uses=_parse_uses(f"{prefix}uses", get("uses"), config) if config_path else None,
         resources=_require_mapping(f"{prefix}resources", get("resources", resolve=False)) if config_path else {},
+        fuse=_parse_fuse(f"{prefix}{FUSE}", get(FUSE), config.get(FUSE)),
     )
+
+
+def _parse_fuse(place: str, value: Any, of_study: Any) -> str | int:
+    """Return ``fuse`` of a stage, by default that of the study; raises UsageError."""
+    found = of_study if value is None else value
+    return OFF if Fuse.parse(found, place) is None else found
 
 
 def _parse_uses(place: str, value: Any, config: DictConfig) -> frozenset[str] | None:

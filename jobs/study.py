@@ -21,6 +21,7 @@ from seedfold.jobs.compositions import StudyContext, fill_in_study
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.expansion import Expansion
+from seedfold.jobs.fusing import FUSE, OFF
 from seedfold.jobs.group_template import Template
 from seedfold.jobs.identity import Identity, job_digest
 from seedfold.jobs.job_order import JobOrder
@@ -70,7 +71,8 @@ class Study:
 
     ``stages`` are in an order in which parents come first. ``settings`` holds what is configured for the whole study
     under ``cluster``, ``failures``, ``identity``, ``notify``, ``paths`` and ``report``, resolved without the axes, and
-    under ``search`` if the study searches. ``tables`` are the files that its axes were read from.
+    under ``search`` if the study searches; under ``fuse`` it has the stages whose jobs are trained together. ``tables``
+    are the files that its axes were read from.
     """
 
     name: str
@@ -176,6 +178,8 @@ def load_study(
     fill_in_study(config, name, folder)
     refuse_secret_references(plain_tree(config))
     settings = _read_settings(config)
+    if fused := {spec.name: spec.fuse for spec in ordered if spec.fuse != OFF}:
+        settings[FUSE] = fused
     identity = Identity.from_config(settings["identity"])
     matrices = {spec.name: make_matrix(composer, spec, identity) for spec in ordered}
     refuse_many(name, sum(matrix.size for matrix in matrices.values()), composer.max_points)

@@ -34,6 +34,7 @@ STUDY_CONVENTIONS = Conventions(
         {
             *TOP_LEVEL_STAGE_KEYS,
             *("study", "stages", "run", "resources", "identity", "hydra", "size", "let", "report", "order", "notify"),
+            "fuse",
             SEARCH,
         }
     ),

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,14 @@ def use_todays_folder(toy: Toy, version: str) -> None:
     before = read_record(version)["folder"]
     for plan in toy.root.glob("*/plans/*.jsonl"):
         plan.write_text(plan.read_text().replace(before, str(toy.folder)))
+
+
+def unpack_to_go_on(version: str, folder: Path) -> Iterator[Toy]:
+    """Yield a project whose studies go on where it lies now; whatever works for it afterwards is ended."""
+    toy = unpack(version, folder)
+    use_todays_folder(toy, version)
+    yield toy
+    toy.kill_workers()
 
 
 def describe_study(toy: Toy, study: str, arguments: Sequence[str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from old_root import read_record, unpack, use_todays_folder
+from old_root import read_record, unpack_to_go_on
 from roots.make_held import describe
 from toyproject import Toy, wait_until
 
@@ -16,10 +16,7 @@ VERSION = "0.1-held"
 @pytest.fixture
 def moved(tmp_path: Path) -> Iterator[Toy]:
     """The project, to go on with."""
-    toy = unpack(VERSION, tmp_path)
-    use_todays_folder(toy, VERSION)
-    yield toy
-    toy.kill_workers()
+    yield from unpack_to_go_on(VERSION, tmp_path)
 
 
 def test_what_was_held_throttled_and_given_up_is_still_so(moved: Toy) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from clusters.lsf.cluster import Lsf
-from old_root import describe_study, read_record, unpack, use_todays_folder
+from old_root import describe_study, read_record, unpack, unpack_to_go_on
 from toyproject import Toy, wait_until
 
 VERSION = "0.1"
@@ -41,10 +41,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Toy:
 @pytest.fixture
 def moved(tmp_path: Path) -> Iterator[Toy]:
     """The project, to go on with."""
-    toy = unpack(VERSION, tmp_path)
-    use_todays_folder(toy, VERSION)
-    yield toy
-    toy.kill_workers()
+    yield from unpack_to_go_on(VERSION, tmp_path)
 
 
 def said(study: str) -> Any:

@@ -79,7 +79,7 @@ def overrides(context: click.Context, incomplete: str) -> Iterable[str]:
 
 
 def _assignments(points: Iterable[Mapping[str, Any]], incomplete: str) -> Iterator[str]:
-    from seedfold.orchestrator.state.common_place import axes_text
+    from seedfold.orchestrator.state.axes_text import axes_text
 
     typed_axis, is_assignment, _ = incomplete.partition("=")
     for point in points:

@@ -7,7 +7,7 @@ from typing import Any
 from seedfold.orchestrator.cli.table_output import TableOutput
 from seedfold.orchestrator.state.finished_jobs import FinishedJobs, find_by_code
 from seedfold.orchestrator.state.overview import Overview, note_removed
-from seedfold.orchestrator.views.tables import TableRequest, make_result_table
+from seedfold.orchestrator.views.tables import TableRequest, make_result_table, select_code
 from seedfold.results.evaluation.axes import axis_names
 from seedfold.results.evaluation.problem_axes import is_repetition, problem_axes
 
@@ -22,9 +22,9 @@ def write_result_table(
 ) -> None:
     """Write a table of the finished jobs; ``options`` are those of `TableRequest`, which says what is raised.
 
-    With ``sort``, a note on a table of means says how far the best row is before the next one.
+    With ``sort``, notes on a table of means say which setting is the best, and how sure that is.
     """
-    from seedfold.results.comparison.lead import lead_line
+    from seedfold.results.comparison.best_of_means import best_of_means
     from seedfold.results.tables.metric_means import NOTES
 
     request = TableRequest.of_study(overview, finished, **options)
@@ -34,9 +34,14 @@ def write_result_table(
     apart = [axis for axis in axes if is_repetition(axis) or axis == finished.code_axis.name]
     problem = [*problem_axes(axes, request.compare), *apart]
     removed = note_removed(overview)
-    lead = lead_line(frame, finished.jobs, sort) if sort and name == "metrics" else None
+    chosen = select_code(request)
+    best = (
+        best_of_means(frame, chosen.runs, sort, chosen.where or None, request.compare)
+        if sort and name == "metrics"
+        else []
+    )
     notes = [] if len(frame) else ["no finished job meets the conditions"]
-    notes += [lead] if lead else []
+    notes += [each.text for each in best]
     notes += frame.attrs.get(NOTES, ())
     notes += [removed] if removed else []
     notes += finished.notes(overview.folder.name)

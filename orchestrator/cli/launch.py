@@ -33,6 +33,7 @@ from seedfold.orchestrator.settings.selection import Selection
     metavar="stale|COND",
     help="Run done jobs again: all stale ones, or those with these axis values, e.g. 'seed=1', or 'job=1a2b3c'.",
 )
+@click.option("--exact", is_flag=True, help="Refuse a study that trains jobs together (fuse).")
 @click.option(
     "--best",
     type=click.IntRange(min=1),
@@ -53,6 +54,7 @@ def command(
     now: bool,
     replace: bool,
     rerun: str | None,
+    exact: bool,
     best: int | None,
     pilot: int | None,
     pilot_auto: bool,
@@ -86,6 +88,7 @@ def command(
         rerun=rerun,
         accept=accept_code,
         many=many,
+        exact=exact,
         pilot=pilot_request(pilot, pilot_auto),
         tell=say_selected(selection, "start"),
     )

@@ -77,7 +77,10 @@ def command(
     root: Root,
 ) -> None:
     """Show which jobs a launch with these overrides would start and why, in which arrays, and at what cost. Nothing is
-    started and nothing is written."""
+    started, and the study is not changed.
+
+    Of a large study, what was read is kept in a cache beside its ledger, so that the next command is fast. This cache
+    may be deleted."""
     if file is not None and "=" in Path(file).name:
         raise UsageError(f"--jobs: needs the name of a file, or - for standard output, before {file!r}")
     add_folder_to_import_path()

@@ -101,8 +101,8 @@ class GivenOptions(OutputOptions):
 @click.option(
     "--sort",
     metavar="COLUMN",
-    help="Sort the rows by a metric, the best first, or by another column; with metrics also say how far the best row"
-    " is before the next.",
+    help="Sort the rows by a metric, the best first, or by another column; with metrics also say which setting"
+    " is the best, and how sure that is.",
 )
 @click.option(
     "--partial", is_flag=True, help="oof, ensemble: use the finished jobs even if folds or members are missing."

@@ -37,7 +37,8 @@ from seedfold.orchestrator.worker.foreground import (
     set_job_environment,
     with_step_limit,
 )
-from seedfold.orchestrator.worker.job_process import import_run, start_logging
+from seedfold.orchestrator.worker.job_log import start_logging
+from seedfold.orchestrator.worker.job_process import import_run
 from seedfold.orchestrator.worker.nan_metrics import nan_metrics_in, refuse_nan_metrics
 from seedfold.orchestrator.worker.resume_check import check_resume
 from seedfold.results.recording.attempt_file import Attempt

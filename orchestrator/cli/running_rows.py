@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from seedfold.jobs.terminal_text import terminal_text
 from seedfold.orchestrator.cli.console import align_rows
-from seedfold.orchestrator.state.common_place import axes_text
+from seedfold.orchestrator.state.axes_text import axes_text
 from seedfold.orchestrator.state.running_jobs import RunningJob
 from seedfold.results.evaluation.axes import short_names
 

@@ -13,7 +13,7 @@ from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import duration_text, output_width, print_json, print_text, size_text
 from seedfold.orchestrator.cli.pager import with_pager
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.state.common_place import axes_text
+from seedfold.orchestrator.state.axes_text import axes_text
 from seedfold.orchestrator.state.job_details import JobDetails
 from seedfold.orchestrator.state.job_lookup import find_job
 from seedfold.results.store.published import Result
@@ -102,6 +102,9 @@ def _print_curves(details: JobDetails) -> None:
 def _print_result(result: Result, folder: str) -> None:
     print_text(f"result   {folder}")
     print_text(*(f"  {name}  {size_text(file['bytes'])}" for name, file in result.files.items()))
+    fused = result.provenance.get("fused", {})
+    if "note" in fused or "jobs" in fused:
+        print_text(f"  {fused.get('note') or 'begun together with other jobs: ' + str(fused['jobs']) + ' in all'}")
     print_text(*(f"  from {source['file']}" for source in result.provenance.get("files", ())))
     if not result.metrics:
         return

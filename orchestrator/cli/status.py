@@ -28,7 +28,6 @@ from seedfold.orchestrator.cli.console import (
     print_text,
     wrap_lines,
 )
-from seedfold.orchestrator.cli.failure_places import failure_places
 from seedfold.orchestrator.cli.ls import print_studies
 from seedfold.orchestrator.cli.pager import with_pager
 from seedfold.orchestrator.cli.running_rows import epoch_text, metric_text, running_rows
@@ -37,7 +36,8 @@ from seedfold.orchestrator.dispatch.queue_view import QueueView, advance_and_vie
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
-from seedfold.orchestrator.state.common_place import axes_text
+from seedfold.orchestrator.state.axes_text import axes_text
+from seedfold.orchestrator.state.failure_places import find_failure_places
 from seedfold.orchestrator.state.job_states import STATES
 from seedfold.orchestrator.state.overview import (
     JobView,
@@ -264,11 +264,11 @@ def failure_lines(views: Sequence[JobView]) -> list[StyledLine]:
     """Failures, one paragraph per kind and traceback, with one example of each."""
     paragraphs: list[StyledLine] = []
     groups = group_failures(views)
-    for group, place in zip(groups, failure_places(groups, views), strict=True):
+    for group, place in zip(groups, find_failure_places(groups, views), strict=True):
         example = group.example
         address = axes_text(example["axes"])
         paragraphs += make_lines(f"{group.job_count} failed, {group.kind}: {example['reason']}", style="red")
-        paragraphs += make_lines(*([f"  {place}"] if place else []))
+        paragraphs += make_lines(*([f"  {place.text}"] if place.text else []))
         paragraphs += make_lines(
             f"  e.g. {example['id'][:12]}{address and f' {address}'}, attempt {example['attempts']}"
         )

@@ -10,7 +10,6 @@ from seedfold.jobs.errors import SeedfoldError, count_noun
 from seedfold.jobs.terminal_text import terminal_log
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
 from seedfold.orchestrator.cli.console import StyledLine, make_lines, output_width, wrap_lines
-from seedfold.orchestrator.cli.failure_places import failure_places
 from seedfold.orchestrator.cli.job_screen import job_lines
 from seedfold.orchestrator.cli.live_terminal import LiveTerminal
 from seedfold.orchestrator.cli.pager import page_lines
@@ -19,6 +18,7 @@ from seedfold.orchestrator.cli.stage_bars import stage_lines
 from seedfold.orchestrator.cli.status import end_lines, title_line
 from seedfold.orchestrator.dispatch.queue_view import QueueView
 from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.failure_places import find_failure_places
 from seedfold.orchestrator.state.job_states import StateName
 from seedfold.orchestrator.state.job_views import others_of
 from seedfold.orchestrator.state.overview import (
@@ -113,8 +113,8 @@ class StudyScreen:
         self._counts = status_to_json(self._overview.folder.name, views)
         groups = group_failures(views)
         failures = [
-            f"{group.job_count} failed, {group.kind}: {group.example['reason']}" + (f"; {place}" if place else "")
-            for group, place in zip(groups, failure_places(groups, views), strict=True)
+            f"{group.job_count} failed, {group.kind}: {group.example['reason']}{place.text and f'; {place.text}'}"
+            for group, place in zip(groups, find_failure_places(groups, views), strict=True)
         ]
         notes = [*status_notes(self._overview, views), *queue_view.lines()]
         self._notes = [*make_lines(*failures, style="red"), *make_lines(*notes, style="yellow")]

@@ -14,7 +14,8 @@ from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.stages import FIT_PREDICT_RUN, LIGHTNING_RUN
+from seedfold.jobs.fusing import FIT_PREDICT_RUN
+from seedfold.jobs.stages import LIGHTNING_RUN
 from seedfold.orchestrator.code.source_files import find_module_paths
 
 _UNUSED_KEYS = ("task", "tasks", "loss", "optimizer", "schedule", "sampling", "augment")

@@ -23,6 +23,7 @@ _NOT_DATA = (".py", ".pyc", ".so", ".pyd")
 
 _digest_of_module: dict[Path, str] = {}
 _opened: set[str] = set()
+_hooks: list[object] = []
 
 
 def digest_loaded_files() -> None:
@@ -34,7 +35,9 @@ def digest_loaded_files() -> None:
 
 def watch_opened_files() -> None:
     """Note from now on which files this process opens for reading. Python has no way to stop that again."""
-    sys.addaudithook(_note_opened)
+    if not _hooks:
+        _hooks.append(_note_opened)
+        sys.addaudithook(_note_opened)
 
 
 def _note_opened(event: str, arguments: tuple[object, ...]) -> None:

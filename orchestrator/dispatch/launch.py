@@ -7,11 +7,13 @@ between any two of them jobs are waiting; none is lost and none runs twice.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, count_noun
+from seedfold.jobs.fusing import FIT_PREDICT_RUN, fuse_settings
 from seedfold.jobs.secret_values import refuse_secrets
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.code.command_files import refuse_missing_commands
@@ -70,11 +72,13 @@ def launch(
     accept: bool = False,
     many: bool = False,
     pilot: PilotRequest | None = None,
+    exact: bool = False,
     tell: TellSelected | None = None,
 ) -> LaunchResult:
     """Plan a study and start the jobs that are new, waiting, lost, stale by parent or to be retried.
 
     ``rerun`` adds done jobs: ``stale`` adds those whose data or code has changed, any other text is a where expression.
+    If jobs are to be ``exact``, UsageError is raised for a study that trains some of them together.
     ``pilot`` has a few jobs run first, and holds the others. ``accept`` first records that the code of today computes
     the same as that of done jobs. ``tell`` is told the jobs before they are started. Raises UsageError, and writes
     nothing, if jobs would be replaced and ``replace`` is not set, or if there are more than a million points and
@@ -82,6 +86,8 @@ def launch(
     """
     plan = make_plan(root, overrides, config_dirs, many)
     refuse_copy(plan.folder)
+    if exact:
+        refuse_fusing(plan.study.settings)
     if SEARCH in plan.study.settings:
         chooses = selection is not None and selection != Selection()
         given = {"--pilot": pilot, "--rerun": rerun, "--where, --stage, --limit": chooses, "--accept-code": accept}
@@ -165,10 +171,34 @@ def start_plan(
         taken_count=count_taken(starting, submissions),
         advance_result=advanced,
         removed=tuple(removed),
-        notes=(*code_notes(plan.code, plan.jobs, starting, len(mixed), ways), *plan.states.passed_over_lines()),
+        notes=(
+            *code_notes(plan.code, plan.jobs, starting, len(mixed), ways),
+            *plan.states.passed_over_lines(),
+            *fuse_notes(plan),
+        ),
         exhausted_count=exhausted_count,
         reused=count_reused(plan.folder, plan.states, [job for job in plan.descriptions if job.id not in started_ids]),
     )
+
+
+def refuse_fusing(settings: Mapping[str, Any]) -> None:
+    """Raise UsageError if a study trains jobs together: they agree with jobs alone up to a tolerance."""
+    stages = ", ".join(fuse_settings(settings))
+    if stages:
+        raise UsageError(
+            f"--exact: jobs of stage {stages} are trained together, and their last bits are not those of jobs alone;"
+            " add fuse=off, or leave --exact out"
+        )
+
+
+def fuse_notes(plan: Plan) -> list[str]:
+    """Return a line for each stage whose jobs are to be trained together and cannot be."""
+    runs = {stage.name: stage.run for stage in plan.study.stages}
+    return [
+        f"stage {stage}: fuse changes nothing, because {runs[stage]} trains one job at a time"
+        for stage in fuse_settings(plan.study.settings)
+        if runs[stage] != FIT_PREDICT_RUN
+    ]
 
 
 def refuse_replacing(plan: Plan, advice: str = "use --replace, or another name for the study with study=NAME") -> None:

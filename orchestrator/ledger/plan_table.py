@@ -64,12 +64,12 @@ class PlanTable:
 
     def address(self, row: int) -> Address:
         """Return the address of a row."""
-        plan, index = self._place(row)
+        plan, index = self._find(row)
         return plan.stage(plan.templates[index]), plan.axes[index]
 
     def axis_values(self, rows: Iterable[int]) -> list[dict[str, Any]]:
         """Return the axis values of some rows, without reading their descriptions."""
-        places = list(map(self._place, rows))
+        places = list(map(self._find, rows))
         # One array is parsed several times faster than its elements one by one.
         values = json.loads(f"[{','.join([plan.axes[index] for plan, index in places])}]")
         names = [plan.axis_names(index) for plan, index in places]
@@ -81,7 +81,7 @@ class PlanTable:
         if job is None:
             if len(self._jobs) >= _MOST_JOBS:
                 self._jobs.clear()
-            plan, index = self._place(row)
+            plan, index = self._find(row)
             job = self._jobs[row] = plan.job(index, self._study)
         return job
 
@@ -90,7 +90,7 @@ class PlanTable:
         place = bisect_right(self._first_templates, number) - 1
         return self.plans[place], number - self._first_templates[place]
 
-    def _place(self, row: int) -> tuple[PlanJobs, int]:
+    def _find(self, row: int) -> tuple[PlanJobs, int]:
         place = bisect_right(self._first_rows, row) - 1
         return self.plans[place], row - self._first_rows[place]
 

@@ -7,9 +7,6 @@ an earlier launch with the same request planned and that it does not plan: their
 file.
 
 Modules of Seedfold have their oldest names in the file, because a task that still waits in a queue reads it with the
-code of its snapshot. Readers get the names that the modules have in their own code.
-
-Modules of Seedfold have their oldest names in the file, because a task that still waits in a queue reads it with the
 code of its snapshot. Whoever reads a plan gets the names that modules have in the code that reads it.
 """
 
@@ -46,6 +43,7 @@ _HOW_KEYS = frozenset(
         "checkpoint",
         "cluster",
         "failures",
+        "fuse",
         "hydra",
         "identity",
         "logger",

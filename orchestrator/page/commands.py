@@ -6,11 +6,18 @@ import shlex
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-from seedfold.orchestrator.page.conditions import Condition, condition_value, find_condition, name_jobs
 from seedfold.orchestrator.page.kept_studies import KeptStudy
 from seedfold.orchestrator.page.picked_views import in_states
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES
+from seedfold.orchestrator.state.job_views import with_axes
 from seedfold.orchestrator.state.overview import JobView
+from seedfold.orchestrator.state.selecting_conditions import (
+    MOST_TOLD_APART,
+    Condition,
+    condition_value,
+    find_condition,
+    name_jobs,
+)
 
 _SELECTING = (
     ("run again the {} that {} done", "rerun", frozenset({"done"})),
@@ -19,7 +26,6 @@ _SELECTING = (
     ("cancel the {} that {} not done", "cancel", frozenset(STATES) - {"done", "paused", "cancelled"}),
 )
 """What commands do with the jobs that they are told to choose from, and in which states these are."""
-_MOST_TOLD_APART = 20_000
 
 
 def study_commands(study: KeptStudy, counts: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -133,8 +139,9 @@ def _tell_apart(wanted: Sequence[JobView], among: Sequence[JobView]) -> Conditio
     """A condition on settings, else on the ids of a few jobs."""
     if len(wanted) == len(among):
         return Condition()
-    found = find_condition(wanted, among) if len(among) <= _MOST_TOLD_APART else None
-    return found or name_jobs(wanted)
+    is_small = len(among) <= MOST_TOLD_APART
+    found = find_condition(list(with_axes(wanted)), list(with_axes(among))) if is_small else None
+    return found or name_jobs([view.id for view in wanted])
 
 
 def job_commands(study: KeptStudy, view: JobView, *, has_weights: bool) -> list[dict[str, str]]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.orchestrator.page.conditions import whole_number
 from seedfold.orchestrator.page.job_rows import axis_cell, select_views
 from seedfold.orchestrator.page.kept_studies import KeptStudy, Snapshot
 from seedfold.orchestrator.page.mean_curves import (
@@ -18,6 +17,7 @@ from seedfold.orchestrator.page.mean_curves import (
 )
 from seedfold.orchestrator.state.job_curves import Points, has_curves, read_curves
 from seedfold.orchestrator.state.overview import JobView, unique_by_id
+from seedfold.orchestrator.state.selecting_conditions import whole_number
 from seedfold.results.evaluation.axes import axis_names, format_value, short_names
 from seedfold.results.recording.collect import find_monitor
 from seedfold.results.report.shown_axes import choose_axes

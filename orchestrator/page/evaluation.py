@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from seedfold.orchestrator.page.conditions import whole_number
 from seedfold.orchestrator.page.kept_studies import KeptStudy
 from seedfold.orchestrator.state.finished_jobs import find_by_code
+from seedfold.orchestrator.state.selecting_conditions import whole_number
 from seedfold.results.evaluation.axes import Group, axis_names, group_runs, last_component, select_runs
 from seedfold.results.evaluation.out_of_fold import VALIDATION, choose_split
 from seedfold.results.evaluation.query import split_files

@@ -6,8 +6,9 @@ from typing import Any
 
 from seedfold.orchestrator.page.kept_studies import KeptStudy
 from seedfold.orchestrator.state.finished_jobs import find_by_code
+from seedfold.results.comparison.best_setting import column_name
 from seedfold.results.evaluation.axes import format_value, short_names
-from seedfold.results.report.best_setting import column_name, describe_best
+from seedfold.results.report.best_rows import best_of_table
 from seedfold.results.report.headline import Cell, ReportRow, ReportTable, make_mean_table
 from seedfold.results.report.page import MAX_ROWS
 from seedfold.results.tables.result_tables import averaged_axes
@@ -27,7 +28,7 @@ def make_headline(study: KeptStudy) -> dict[str, Any] | None:
     over = averaged_axes(runs)
     table = make_mean_table(runs, results, over, MAX_ROWS, planned, compare)
     return {
-        "best": describe_best(table, results, over),
+        "best": [each.to_json() for each in best_of_table(table, over)],
         "columns": _columns(table),
         "rows": [_row(table, row) for row in table.rows],
         "caption": _caption(table, over),
@@ -44,7 +45,8 @@ def _columns(table: ReportTable) -> list[dict[str, str]]:
     kinds = dict.fromkeys(table.axes, "axis")
     short = short_names(list(table.axes))
     named = [{"key": key, "name": short.get(key, key), "kind": kinds.get(key, "text")} for key in first]
-    return [*named, *({"key": name, "name": column_name(name), "kind": "metric"} for name in table.columns)]
+    metrics = {name: column_name(*name.split(" ", 1)) for name in table.columns}
+    return [*named, *({"key": key, "name": name, "kind": "metric"} for key, name in metrics.items())]
 
 
 def _row(table: ReportTable, row: ReportRow) -> list[Any]:

@@ -9,13 +9,13 @@ from typing import Any
 
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.orchestrator.page.commands import selection_commands
-from seedfold.orchestrator.page.conditions import condition_value, value_key
 from seedfold.orchestrator.page.kept_studies import KeptStudy, Snapshot
 from seedfold.orchestrator.page.picked_views import PickedViews
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.job_states import STATES
 from seedfold.orchestrator.state.job_views import counted, with_axes
 from seedfold.orchestrator.state.overview import JobView
+from seedfold.orchestrator.state.selecting_conditions import condition_value, value_key
 from seedfold.results.evaluation.axes import axis_names, format_value, short_names
 from seedfold.results.evaluation.missing_values import is_defined
 

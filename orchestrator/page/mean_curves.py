@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from seedfold.orchestrator.page.conditions import Condition, value_key
 from seedfold.orchestrator.state.job_curves import Points
 from seedfold.orchestrator.state.job_views import counted
 from seedfold.orchestrator.state.overview import JobView
+from seedfold.orchestrator.state.selecting_conditions import Condition, value_key
 from seedfold.results.evaluation.axes import axis_names
 from seedfold.results.evaluation.problem_axes import is_repetition
 

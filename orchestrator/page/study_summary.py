@@ -14,11 +14,11 @@ from seedfold.jobs.work import DataFailure
 from seedfold.orchestrator.dispatch.queue_view import view_queue
 from seedfold.orchestrator.page.answers import one_line
 from seedfold.orchestrator.page.commands import failure_command, failure_kind, study_commands
-from seedfold.orchestrator.page.conditions import find_condition, value_key
 from seedfold.orchestrator.page.kept_studies import KeptStudy, Snapshot
 from seedfold.orchestrator.page.picked_views import PickedViews
 from seedfold.orchestrator.page.search_tab import has_search
 from seedfold.orchestrator.state.expected_end import seconds_to_end
+from seedfold.orchestrator.state.failure_places import MOST_GROUPS, find_failure_places
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES
 from seedfold.orchestrator.state.job_views import groups_of, others_of, with_axes
 from seedfold.orchestrator.state.overview import (
@@ -30,6 +30,7 @@ from seedfold.orchestrator.state.overview import (
     status_to_json,
 )
 from seedfold.orchestrator.state.running_jobs import RunningJob, find_running
+from seedfold.orchestrator.state.selecting_conditions import value_key
 from seedfold.orchestrator.state.study_logs import read_end
 from seedfold.results.evaluation.axes import short_names
 
@@ -38,9 +39,6 @@ _MOST_IDS = 200
 _SAMPLED = 50
 """How many results are looked at for the names of metrics."""
 _MOST_SETTINGS = 10
-_MOST_TOLD_APART = 20_000
-_MOST_TOLD = 20
-"""Of how many groups of failures it is looked for what their jobs have in common."""
 _WAIT_S = 0.15
 _QUEUE_EVERY_S = 20
 
@@ -116,15 +114,13 @@ def _failures(study: KeptStudy, snapshot: Snapshot) -> Iterator[dict[str, Any]]:
     groups = group_failures(snapshot.unique)
     if not groups:
         return
-    ended = PickedViews.all(snapshot.unique).in_states({"done", "failed"})
     of_kind: dict[str, list[JobView]] = {}
     for view in others_of(snapshot.unique):
         if view.state == "failed":
             of_kind.setdefault(failure_kind(view), []).append(view)
-    for number, group in enumerate(groups):
+    for number, (group, place) in enumerate(zip(groups, find_failure_places(groups, snapshot.unique), strict=True)):
         failed = [snapshot.view_of(job) for job in group.jobs]
-        is_told = number < _MOST_TOLD and len(ended) <= _MOST_TOLD_APART
-        condition = find_condition(failed, ended) if is_told else None
+        condition = place.condition
         yield {
             "kind": group.kind,
             "reason": group.example["reason"],
@@ -135,7 +131,9 @@ def _failures(study: KeptStudy, snapshot: Snapshot) -> Iterator[dict[str, Any]]:
             "condition": condition.text if condition else None,
             "settings": [each for each in _axes(failed) if each["total"] <= _MOST_SETTINGS],
             "log_end": _log_end(group),
-            "command": failure_command(study, group.kind, failed, of_kind[group.kind]) if is_told else None,
+            "command": failure_command(study, group.kind, failed, of_kind[group.kind])
+            if number < MOST_GROUPS
+            else None,
         }
 
 

@@ -24,9 +24,9 @@ from seedfold.orchestrator.ledger.slot_waits import FULL_DISK, read_wait, waits_
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.report import ReportSettings
 from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.axes_text import axes_text, value_text
 from seedfold.orchestrator.state.code_axis import find_code_axis
 from seedfold.orchestrator.state.code_versions import FinishedAttempt
-from seedfold.orchestrator.state.common_place import axes_text, value_text
 from seedfold.orchestrator.state.done_views import DoneViews
 from seedfold.orchestrator.state.given_up import given_up_jobs, given_up_lines, resume_text
 from seedfold.orchestrator.state.held_lines import held_lines, kept_back

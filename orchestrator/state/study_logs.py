@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
-from seedfold.orchestrator.state.common_place import axes_text
+from seedfold.orchestrator.state.axes_text import axes_text
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, StateName
 from seedfold.orchestrator.state.job_views import others_of
 from seedfold.orchestrator.state.overview import JobView, Overview, unique_by_id

@@ -25,7 +25,7 @@ from seedfold.orchestrator.dispatch.throttle import throttle
 from seedfold.orchestrator.dispatch.wait import JobWatcher, stop_workers
 from seedfold.orchestrator.ledger.layout import Root, find_root
 from seedfold.orchestrator.settings.selection import Selection
-from seedfold.orchestrator.state.common_place import axes_text
+from seedfold.orchestrator.state.axes_text import axes_text
 from seedfold.orchestrator.state.finished_jobs import find_by_code
 from seedfold.orchestrator.state.job_details import JobDetails
 from seedfold.orchestrator.state.job_lookup import find_job

@@ -94,14 +94,14 @@ def make_result_table(name: str, request: TableRequest, summarized: bool = False
     _check_splits(name, request)
     _check_values(request)
     try:
-        return functions[name](_select_code(request), summarized)
+        return functions[name](select_code(request), summarized)
     except UsageError as error:
         if name in {"oof", "ensemble", "top"} and any(axis in CODE_AXES for axis in axis_names(request.runs)):
             raise UsageError(f"{error}; --across code combines the versions of the code") from error
         raise
 
 
-def _select_code(request: TableRequest) -> TableRequest:
+def select_code(request: TableRequest) -> TableRequest:
     """The request with conditions on the version of the code applied to the runs: no plan knows of it."""
     planned_axes = axis_names(request.planned or ())
     on_code, others = split_conditions(request.where, [axis for axis in CODE_AXES if axis not in planned_axes])

@@ -40,6 +40,17 @@ class AttemptEvents(WaitingEventWriter):
         details |= {"task": self._place} if self._place else {}
         self.append("started", job=running.job.id, n=running.attempt, process=process, **details)
 
+    def append_impossible(self, job: str, attempt: int, reason: str) -> None:
+        """Record that a job cannot begin here, because of what it asks for."""
+        failure = Failure("config", f"the job {reason}", "impossible")
+        self.append("failed", job=job, n=attempt, **failure.to_dict())
+
+    def append_blocked(self, running: RunningAttempt, parents: Mapping[str, int]) -> None:
+        """Record that an attempt says it is blocked, and the attempts of its parents on which that depends."""
+        assert running.last_message is not None
+        reason = running.last_message["reason"]
+        self.append("blocked", job=running.job.id, n=running.attempt, reason=reason, parents=parents)
+
     def has_published(self, job: str, attempt: int) -> bool:
         """Whether an attempt has published its result."""
         return self._storage.until_done(lambda: is_published(self._study, job, attempt))

@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import importlib
 import json
-import logging
 import os
 import shutil
-import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from seedfold.jobs.command import COMMAND_RUN
 from seedfold.jobs.description import JobDescription
+from seedfold.jobs.fusing import FUSED_FILE
 from seedfold.jobs.late_references import has_late_reference, resolve_late_references
 from seedfold.jobs.secret_values import traceback_text
 from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunBlocked, RunInterrupted, RunPaused, Work, only_parent
@@ -33,8 +32,7 @@ from seedfold.orchestrator.code.comparison import CodeComparison, CodeKey
 from seedfold.orchestrator.code.data_reads import ReadRecorder
 from seedfold.orchestrator.code.loaded_files import digest_loaded_files, watch_opened_files
 from seedfold.orchestrator.ledger.claims import claim_attempt, has_later_claim, may_be_written
-from seedfold.orchestrator.ledger.fits import FitClaim, find_fit_folder, has_fit
-from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.fits import find_fit_folder, has_fit
 from seedfold.orchestrator.ledger.output_files import copy_outputs, count_by_stage, output_folder
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
@@ -42,6 +40,8 @@ from seedfold.orchestrator.settings.failures import failure_from_exception
 from seedfold.orchestrator.worker.called_run import call_run
 from seedfold.orchestrator.worker.failure_text import failure_text
 from seedfold.orchestrator.worker.fit_folders import clear_for_rerun, find_training_code, note_training
+from seedfold.orchestrator.worker.job_attempt import JobAttempt, StopFlag
+from seedfold.orchestrator.worker.job_log import redirect_output
 from seedfold.orchestrator.worker.log_lines import say
 from seedfold.orchestrator.worker.messages import AttemptRequest, send_message
 from seedfold.orchestrator.worker.nan_metrics import refuse_nan_metrics
@@ -54,66 +54,6 @@ from seedfold.results.store.atomic_files import make_folder
 from seedfold.results.store.passing_errors import try_again
 from seedfold.results.store.published import load_result, publish
 from seedfold.results.store.values import read_value
-
-
-class _StopFlag:
-    """Becomes true when the job has to stop. The run checks it whenever it can write a checkpoint.
-
-    Some schedulers send signals to all processes of a task, and begin with an interrupt. Other processes of the job
-    learn of it from a file of the ``recording``.
-    """
-
-    def __init__(self) -> None:
-        self.is_set = False
-        self.recording: Attempt | None = None
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._set)
-
-    def _set(self, number: int, frame: object) -> None:
-        self.is_set = True
-        if self.recording is not None:
-            self.recording.request_stop()
-
-    def __call__(self) -> bool:
-        return self.is_set or self._is_to_pause()
-
-    def _is_to_pause(self) -> bool:
-        recording = self.recording
-        return recording is not None and recording.pause_after is not None and recording.pause_file.exists()
-
-
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """The folders of one attempt."""
-
-    request: AttemptRequest
-    job: JobDescription
-    root: Root
-    study: StudyFolder
-
-    @classmethod
-    def from_request(cls, request: AttemptRequest) -> _Attempt:
-        root = Root(Path(request.root))
-        return cls(request, JobDescription.from_dict(request.job), root, root.study_folder(request.study))
-
-    @property
-    def fit_claim(self) -> FitClaim:
-        return FitClaim(self.root, self.study, self.job, self.request.attempt)
-
-    @property
-    def staging_folder(self) -> Path:
-        return self.study.job_folder(self.job.id) / f"staging.{self.request.attempt}"
-
-    @property
-    def intent_file(self) -> Path:
-        """What was asked for when the job was handed over."""
-        return self.study.submissions_folder / self.request.submission / "intent.json"
-
-    def parent_folders(self) -> dict[str, Path]:
-        return {
-            parent: self.root.study_folder(study).result_folder(parent, attempt)
-            for parent, (study, attempt) in self.request.parents.items()
-        }
 
 
 def resolve_config_of_job(
@@ -153,25 +93,7 @@ def _import_module(name: str) -> ModuleType:
         return importlib.import_module(name)
 
 
-def _redirect_output(log: Path) -> None:
-    make_folder(log.parent)
-    handle = try_again(lambda: os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644), log)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.dup2(handle, 1)
-    os.dup2(handle, 2)
-    os.close(handle)
-    start_logging()
-
-
-def start_logging() -> None:
-    """Print the log messages of a run to standard output, from level INFO on, each with its time."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout, force=True
-    )
-
-
-def _discard_old_staging(attempt: _Attempt) -> None:
+def _discard_old_staging(attempt: JobAttempt) -> None:
     """Remove what ended attempts have left. One that is only silent would miss its folder when it comes back."""
     folder = attempt.study.job_folder(attempt.job.id)
     names = try_again(lambda: os.listdir(folder), folder)  # noqa: PTH208
@@ -181,8 +103,11 @@ def _discard_old_staging(attempt: _Attempt) -> None:
     make_folder(attempt.staging_folder)
 
 
-def _make_provenance(request: AttemptRequest) -> dict[str, Any]:
-    return {
+def _make_provenance(request: AttemptRequest, fit_folder: Path, note: str) -> dict[str, Any]:
+    fused = fit_folder / FUSED_FILE
+    together = json.loads(fused.read_text(encoding="utf-8")) if fused.exists() else {}
+    together |= {"note": note} if note else {}
+    return ({"fused": together} if together else {}) | {
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "submission": request.submission,
@@ -192,18 +117,17 @@ def _make_provenance(request: AttemptRequest) -> dict[str, Any]:
     }
 
 
-def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
-    started, job = time.time(), attempt.job
-    _discard_old_staging(attempt)
-    reads = ReadRecorder(job.config)
-    config, resolved = resolve_config_of_job(job, attempt.parent_folders(), attempt.request.stages)
+def make_work(attempt: JobAttempt, stop: StopFlag, reads: ReadRecorder) -> tuple[Work, Mapping[str, Any], Attempt]:
+    """Return what the run gets, the values that its parents gave it, and the files in which it records.
+
+    Raises as `resolve_config_of_job`, and ConfigFailure if its parents come from several versions of the code.
+    """
+    config, resolved = resolve_config_of_job(attempt.job, attempt.parent_folders(), attempt.request.stages)
     _refuse_mixed_code(attempt)
-    folder = _fit_folder(attempt)
-    training_code = find_training_code(folder, attempt.study) if has_fit(folder) else None
     work = Work(
-        description=replace(job, config=config),
+        description=replace(attempt.job, config=config),
         attempt=attempt.request.attempt,
-        folder=folder,
+        folder=_fit_folder(attempt),
         staging=attempt.staging_folder,
         parents=attempt.parent_folders(),
         stages=attempt.request.stages,
@@ -212,8 +136,16 @@ def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
         reads=reads,
         pause_after=attempt.request.pause_after,
     )
-    recording = Attempt(work.description, work.attempt, attempt.study.job_folder(job.id), work.pause_after)
-    work = replace(work, progress=ProgressWriter(recording))
+    recording = Attempt(work.description, work.attempt, attempt.study.job_folder(attempt.job.id), work.pause_after)
+    return replace(work, progress=ProgressWriter(recording)), resolved, recording
+
+
+def _run_and_publish(attempt: JobAttempt, stop: StopFlag, note: str) -> None:
+    started, job = attempt.started, attempt.job
+    _discard_old_staging(attempt)
+    reads = ReadRecorder(job.config)
+    work, resolved, recording = make_work(attempt, stop, reads)
+    training_code = find_training_code(work.folder, attempt.study) if has_fit(work.folder) else None
     work.folder.mkdir(parents=True, exist_ok=True)
     had_fit = has_fit(work.folder)
     watch_opened_files()
@@ -231,7 +163,7 @@ def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
         "resolved": resolved,
         "reads": reads.reads,
         "code": code,
-        "provenance": _make_provenance(attempt.request),
+        "provenance": _make_provenance(attempt.request, work.folder, note),
         "started": started,
         "ended": time.time(),
     }
@@ -249,7 +181,7 @@ def _command_code(work: Work) -> Mapping[str, Path]:
     return dict(command_code(work.config, [Path(sys.path[0]), work.launch_folder]))
 
 
-def _fit_folder(attempt: _Attempt) -> Path:
+def _fit_folder(attempt: JobAttempt) -> Path:
     """Where the job's fit is; a job that has a result and is to be done again all the same begins anew."""
     if not _is_rerun(attempt):
         return find_fit_folder(attempt.root, attempt.study, attempt.job.fit)
@@ -258,13 +190,13 @@ def _fit_folder(attempt: _Attempt) -> Path:
     return folder
 
 
-def _is_rerun(attempt: _Attempt) -> bool:
+def _is_rerun(attempt: JobAttempt) -> bool:
     if attempt.request.attempt < 2 or not attempt.intent_file.exists():
         return False
     return attempt.job.id in json.loads(attempt.intent_file.read_text(encoding="utf-8"))["rerun"]
 
 
-def _refuse_mixed_code(attempt: _Attempt) -> None:
+def _refuse_mixed_code(attempt: JobAttempt) -> None:
     """Raise ConfigFailure if parents of one stage come from several versions of the code: see decision 22."""
     stages: dict[str, list[CodeKey]] = {}
     if len(attempt.request.parents) < 2:
@@ -288,7 +220,7 @@ class _AttemptOvertakenError(Exception):
     """A later attempt began meanwhile because this one was believed dead. The result of the later attempt counts."""
 
 
-def _publish_result(attempt: _Attempt, record: dict[str, Any]) -> Path:
+def _publish_result(attempt: JobAttempt, record: dict[str, Any]) -> Path:
     number = attempt.request.attempt
     if has_later_claim(attempt.study, attempt.job.id, number):
         shutil.rmtree(attempt.staging_folder, ignore_errors=True)
@@ -321,21 +253,42 @@ def _call_after_publish(work: Work) -> None:
 def run_attempt(request: AttemptRequest, report_pipe: int) -> int:
     """Run one attempt in the calling process, and report on the pipe ``report_pipe``. Returns the exit code."""
     os.environ.update(request.environment)
-    stop = _StopFlag()
-    attempt = _Attempt.from_request(request)
-    job, attempt_number = attempt.job.id, request.attempt
+    attempt, stop = JobAttempt.from_request(request), StopFlag()
+    code = begin_attempt(attempt, report_pipe)
+    if code is not None:
+        return code
+    report_own_kill(
+        lambda failure: send_message(report_pipe, "failed", job=attempt.job.id, n=request.attempt, **failure.to_dict()),
+        attempt.log_file,
+    )
+    return finish_attempt(attempt, stop, report_pipe)
+
+
+def begin_attempt(attempt: JobAttempt, report_pipe: int) -> int | None:
+    """Claim the attempt, and report that it has begun; return None, or the exit code if it is not ours or failed."""
+    job, number = attempt.job.id, attempt.request.attempt
     try:
         refusal = _claim(attempt)
         if refusal:
             send_message(report_pipe, "declined", job=job, reason=refusal)
+            attempt.fit_claim.release()
             return 0
-        _redirect_output(attempt.study.log_file(job, attempt_number))
-        report_own_kill(
-            lambda failure: send_message(report_pipe, "failed", job=job, n=attempt_number, **failure.to_dict()),
-            attempt.study.log_file(job, attempt_number),
-        )
-        send_message(report_pipe, "started", job=job, n=attempt_number, process=ProcessIdentity.current().to_dict())
-        _run_and_publish(attempt, stop)
+        redirect_output(attempt.log_file)
+        send_message(report_pipe, "started", job=job, n=number, process=ProcessIdentity.current().to_dict())
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        attempt.fit_claim.release()
+        return _report_failure(error, job, number, report_pipe)
+    return None
+
+
+def finish_attempt(attempt: JobAttempt, stop: StopFlag, report_pipe: int, note: str = "") -> int:
+    """Run an attempt that is ours, and report how it ended. Returns the exit code.
+
+    ``note`` says whether it was trained together with others, and is recorded.
+    """
+    job, attempt_number = attempt.job.id, attempt.request.attempt
+    try:
+        _run_and_publish(attempt, stop, note)
     except _AttemptOvertakenError as overtaken:
         send_message(report_pipe, "declined", job=job, reason=str(overtaken))
         say(str(overtaken), is_error=True)
@@ -344,8 +297,7 @@ def run_attempt(request: AttemptRequest, report_pipe: int) -> int:
         send_message(report_pipe, "paused", job=job, n=attempt_number, epochs=pause.epochs)
         return 0
     except RunInterrupted as interruption:
-        send_message(report_pipe, "interrupted", job=job, n=attempt_number, reason=str(interruption) or "asked to stop")
-        return 0
+        return interrupt_attempt(attempt, report_pipe, str(interruption) or "asked to stop")
     except RunBlocked as verdict:
         send_message(report_pipe, "blocked", job=job, n=attempt_number, reason=str(verdict))
         return 0
@@ -357,7 +309,14 @@ def run_attempt(request: AttemptRequest, report_pipe: int) -> int:
     return 0
 
 
-def _claim(attempt: _Attempt) -> str | None:
+def interrupt_attempt(attempt: JobAttempt, report_pipe: int, reason: str) -> int:
+    """Report that an attempt was stopped, and give up its fit. Returns the exit code."""
+    attempt.fit_claim.release()
+    send_message(report_pipe, "interrupted", job=attempt.job.id, n=attempt.request.attempt, reason=reason)
+    return 0
+
+
+def _claim(attempt: JobAttempt) -> str | None:
     """Claim the attempt, and then its fit; return why they are not ours, None if they are."""
     request, job = attempt.request, attempt.job.id
     place = request.submission, request.task, request.done_before

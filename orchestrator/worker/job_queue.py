@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left, insort
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import count
 from typing import Literal
@@ -160,6 +160,30 @@ class JobQueue:
                     return
         # Children of a job that was just removed are searched the next time.
         self.may_have_more = self.may_have_more or bool(self._parents_gone)
+
+    def ready_mates(
+        self,
+        job: JobDescription,
+        key: Callable[[JobDescription], str],
+        running: Collection[str],
+        fits_in_use: Collection[str],
+        most: int,
+    ) -> list[JobDescription]:
+        """Return ``most`` other jobs that may start now and have the same ``key``, each with a fit of its own.
+
+        They are to start next to the ``running`` jobs, which work on ``fits_in_use``.
+        """
+        wanted, mates, fits = key(job), list[JobDescription](), {job.fit, *fits_in_use}
+        for _, name in list(self._candidates):
+            one = self._jobs.get(name)
+            if len(mates) == most:
+                break
+            if one is None or one.id == job.id or one.stage != job.stage or one.fit in fits or key(one) != wanted:
+                continue
+            if self._readiness_of(one, running, fits) == "ready":
+                mates.append(one)
+                fits.add(one.fit)
+        return mates
 
     def _restore_children(self, running: Collection[str]) -> None:
         """Make jobs candidates again whose parent is no longer queued or running."""

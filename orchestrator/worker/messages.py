@@ -18,7 +18,8 @@ from seedfold.orchestrator.settings.failures import NanPolicy
 
 Message = dict[str, Any]
 """``{"m": kind, "job": id, …}``. From the template: ready, spawned, exit; from a job: started, done, failed,
-interrupted, paused, blocked, declined."""
+interrupted, paused, blocked, declined; from a process of several jobs also group, which tells how it trains them, and
+left, the end of one of them."""
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -65,6 +66,39 @@ class AttemptRequest:
         record["parents"] = {job: (study, attempt) for job, (study, attempt) in record["parents"].items()}
         index, restart = record["task"]
         return cls(**{**record, "task": (index, restart)})
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRequest:
+    """A request to start attempts in one process. If ``measured``, their jobs are trained together if that is faster.
+
+    The process of a single attempt runs it alone.
+    """
+
+    attempts: tuple[AttemptRequest, ...]
+    measured: bool = False
+
+    @property
+    def job_ids(self) -> tuple[str, ...]:
+        """The ids of the jobs."""
+        return tuple(request.job_id for request in self.attempts)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The environment variables of the process."""
+        return self.attempts[0].environment
+
+    def to_line(self) -> bytes:
+        """Return the request as one line of JSON."""
+        lines = [json.loads(request.to_line()) for request in self.attempts]
+        return json.dumps({"attempts": lines, "measured": self.measured}).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes | str) -> GroupRequest:
+        """Read one line of JSON."""
+        record = json.loads(line)
+        attempts = tuple(AttemptRequest.from_line(json.dumps(one)) for one in record["attempts"])
+        return cls(attempts, record["measured"])
 
 
 def send_message(pipe: int, message_kind: str, /, **details: Any) -> None:

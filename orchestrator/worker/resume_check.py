@@ -20,7 +20,8 @@ from seedfold.jobs.secret_values import traceback_text
 from seedfold.jobs.work import Work
 from seedfold.orchestrator.worker.called_run import call_run
 from seedfold.orchestrator.worker.foreground import set_job_environment
-from seedfold.orchestrator.worker.job_process import import_run, start_logging
+from seedfold.orchestrator.worker.job_log import start_logging
+from seedfold.orchestrator.worker.job_process import import_run
 from seedfold.results.recording.attempt_file import Attempt
 from seedfold.results.store.published import HISTORY_FILE
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ from seedfold.results.recording.attempt_file import Attempt
 class RunningAttempt:
     """One running attempt. ``step_before`` is the step of the checkpoint from which it goes on, if it says one.
 
+    ``group`` has the jobs of its process, if they are several.
     ``peak_bytes`` is the most memory that its worker saw its processes have, ``gpu_percents`` how busy its GPUs were at
     each look.
     """
@@ -29,6 +31,7 @@ class RunningAttempt:
     attempt: int
     slot: Slot
     step_before: Step | None
+    group: tuple[str, ...] = ()
     oom_kills_before: int = field(default_factory=count_oom_kills)
     started_at: float = field(default_factory=time.time)
     pid: int | None = None
@@ -36,6 +39,13 @@ class RunningAttempt:
     kill_reason: str | None = None
     peak_bytes: int = 0
     gpu_percents: list[int] = field(default_factory=list)
+
+    def is_meant_by(self, message: Message) -> bool:
+        """Whether the end that a message tells is that of this attempt.
+
+        A process of several jobs ends after they have, when some of them may run again in another process.
+        """
+        return bool(message.get("pid", self.pid) == self.pid and message.get("n", self.attempt) == self.attempt)
 
     def send_signal(self, number: signal.Signals, study: StudyFolder) -> None:
         """Send a signal to the processes of the attempt, if they have been started."""
@@ -47,3 +57,8 @@ class RunningAttempt:
             with suppress(OSError):
                 Attempt(self.job, self.attempt, study.job_folder(self.job.id)).request_stop()
         signal_job(self.pid, number)
+
+
+def count_processes(running: Iterable[RunningAttempt]) -> int:
+    """In how many processes attempts run."""
+    return len({one.group or one.job.id for one in running})

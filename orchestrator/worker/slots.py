@@ -74,6 +74,18 @@ class Slot:
         self.locks.clear()
 
 
+def share_slot(slot: Slot, count: int) -> list[Slot]:
+    """Return parts of a slot for jobs that run in one process: it is free when all of them are released."""
+    held = [object()] * count
+
+    def release() -> None:
+        held.pop()
+        if not held:
+            slot.release()
+
+    return [Slot([release], slot.gpus) for _ in range(count)]
+
+
 class Locks(Protocol):
     """Locks by name."""
 
@@ -265,6 +277,14 @@ class Machine:
         if resources.gpus:
             return self._acquire_gpus(resources.gpus)
         return self._acquire_cpus(resources.cpus)
+
+    def count_slots(self, resources: Resources) -> int:
+        """How many jobs with these resources may run at a time; at least 1."""
+        if resources.gpus:
+            count = len(self.gpus) * self._slots_per_gpu // resources.gpus
+        else:
+            count = max(self.cpus, self.max_jobs or 0) // resources.cpus
+        return max(1, count if self.max_jobs is None else min(count, self.max_jobs))
 
     def lock_one(self, names: Sequence[str]) -> Release | None:
         """Lock one of the names; None if all are taken."""

@@ -43,9 +43,17 @@ class StudyLimit:
         begun = (job for job in others if (ledger.record_of(job).latest_event or {}).get("e") == "started")
         return sum(self._states.of(job).state == "running" for job in begun if job not in running)
 
-    def acquire_slot(self, resources: Resources, running: Collection[str]) -> Slot | None:
-        """Take a slot for a job next to the ``running`` ones, and a place of the study; None if one is missing."""
-        slot = None if self.is_reached(running) else self._machine.acquire_slot(resources, len(running))
+    @property
+    def is_set(self) -> bool:
+        """Whether the study is throttled."""
+        return self._limit is not None
+
+    def acquire_slot(self, resources: Resources, running: Collection[str], processes: int) -> Slot | None:
+        """Take a slot for a process next to the ``running`` jobs, and a place of the study; None if one is missing.
+
+        ``processes`` is the number of processes in which these jobs run.
+        """
+        slot = None if self.is_reached(running) else self._machine.acquire_slot(resources, processes)
         if slot is None or self._limit is None:
             return slot
         release = self._machine.lock_one([f"{self._name}.{number}" for number in range(self._limit)])

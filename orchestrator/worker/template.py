@@ -27,10 +27,10 @@ from typing import Any
 from seedfold.jobs.secret_values import traceback_text
 from seedfold.jobs.task_function import is_same_start, program_start
 from seedfold.orchestrator.code.loaded_files import digest_loaded_files
-from seedfold.orchestrator.worker.job_process import run_attempt
+from seedfold.orchestrator.worker.job_group import run_group
 from seedfold.orchestrator.worker.log_lines import say
 from seedfold.orchestrator.worker.messages import (
-    AttemptRequest,
+    GroupRequest,
     LineBuffer,
     job_environment,
     send_message,
@@ -86,7 +86,7 @@ class TemplateProcess:
 
     def __init__(self, report_pipe: int, no_fork_reason: str | None, program: Mapping[str, Any] | None = None) -> None:
         self._report_pipe, self._program = report_pipe, program
-        self._job_of_pid: dict[int, str] = {}
+        self._jobs_of_pid: dict[int, tuple[str, ...]] = {}
         self._fresh_processes: dict[int, subprocess.Popen[bytes]] = {}
         self._no_fork_reason = no_fork_reason or self._prepare_forks()
         send_message(report_pipe, "ready", reason=self._no_fork_reason or "")
@@ -99,26 +99,27 @@ class TemplateProcess:
         gc.enable()
         return reason
 
-    def start_attempt(self, request: AttemptRequest) -> None:
-        """Start one attempt in a process group of its own."""
+    def start(self, request: GroupRequest) -> None:
+        """Start one attempt, or several that train together, in a process group of its own."""
         is_forked = self._no_fork_reason is None and self._has_entered_program_of(request)
         pid = self._fork_job(request) if is_forked else self._spawn_job(request)
-        self._job_of_pid[pid] = request.job_id
-        send_message(self._report_pipe, "spawned", job=request.job_id, pid=pid)
+        self._jobs_of_pid[pid] = request.job_ids
+        for job in request.job_ids:
+            send_message(self._report_pipe, "spawned", job=job, pid=pid)
 
-    def _has_entered_program_of(self, request: AttemptRequest) -> bool:
+    def _has_entered_program_of(self, request: GroupRequest) -> bool:
         """Whether this process is where the job starts: two programs in one process would disturb each other."""
-        start = program_start(request.job["config"])
+        start = program_start(request.attempts[0].job["config"])
         return self._program is None if start is None else is_same_start(start, self._program)
 
-    def _fork_job(self, request: AttemptRequest) -> int:
+    def _fork_job(self, request: GroupRequest) -> int:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
                 _set_up_job_process(parent)
-                code = run_attempt(request, self._report_pipe)
+                code = run_group(request, self._report_pipe)
                 # As at the end of Python: loggers write what they have kept back.
                 atexit._run_exitfuncs()
             finally:
@@ -129,10 +130,10 @@ class TemplateProcess:
                 os._exit(code)
         return pid
 
-    def _spawn_job(self, request: AttemptRequest) -> int:
+    def _spawn_job(self, request: GroupRequest) -> int:
         parent = os.getpid()
         process = subprocess.Popen(
-            [sys.executable, "-P", "-u", "-m", "seedfold.orchestrator.worker.job_process", str(self._report_pipe)],
+            [sys.executable, "-P", "-u", "-m", "seedfold.orchestrator.worker.job_group", str(self._report_pipe)],
             stdin=subprocess.PIPE,
             pass_fds=[self._report_pipe],
             env={**os.environ, **request.environment},
@@ -147,7 +148,7 @@ class TemplateProcess:
 
     def reap_children(self) -> None:
         """Report every child that has ended, and kill processes that it left behind, because its slot is used next."""
-        while self._job_of_pid:
+        while self._jobs_of_pid:
             child = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             if child is None:
                 return
@@ -156,14 +157,8 @@ class TemplateProcess:
             pid, status, usage = os.wait4(child.si_pid, 0)
             self._fresh_processes.pop(pid, None)
             code = os.waitstatus_to_exitcode(status)
-            send_message(
-                self._report_pipe,
-                "exit",
-                job=self._job_of_pid.pop(pid),
-                pid=pid,
-                code=code,
-                peak=usage.ru_maxrss * 1024,
-            )
+            for job in self._jobs_of_pid.pop(pid):
+                send_message(self._report_pipe, "exit", job=job, pid=pid, code=code, peak=usage.ru_maxrss * 1024)
 
 
 def _set_up_job_process(parent_pid: int) -> None:
@@ -203,7 +198,7 @@ def serve_requests(template: TemplateProcess, requests: int) -> None:
                 if not data:
                     return
                 for line in lines.add_bytes(data):
-                    template.start_attempt(AttemptRequest.from_line(line))
+                    template.start(GroupRequest.from_line(line))
 
 
 def _take_requests() -> int:

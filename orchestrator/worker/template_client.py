@@ -13,7 +13,7 @@ from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.task_function import program_start
-from seedfold.orchestrator.worker.messages import AttemptRequest, LineBuffer, Message, single_thread_variables
+from seedfold.orchestrator.worker.messages import GroupRequest, LineBuffer, Message, single_thread_variables
 
 _TEMPLATE = "seedfold.orchestrator.worker.template"
 
@@ -72,8 +72,8 @@ class TemplateClient:
         self._stdin = self._process.stdin.fileno()
         os.set_blocking(self._stdin, False)
 
-    def start_attempt(self, request: AttemptRequest) -> None:
-        """Ask the template to start one attempt. If the template is dead, `is_alive` will return False.
+    def start(self, request: GroupRequest) -> None:
+        """Ask the template to start attempts in one process. If the template is dead, `is_alive` will return False.
 
         Never waits: if the template is busy, `receive_messages` sends it the rest of the request later.
         """

@@ -17,7 +17,7 @@ from seedfold.orchestrator.ledger.checkpoint_progress import has_progressed, new
 from seedfold.orchestrator.ledger.claims import latest_attempt_number
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
-from seedfold.orchestrator.ledger.slot_waits import must_start_now, record_wait
+from seedfold.orchestrator.ledger.slot_waits import must_start_now
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import Failure, RetryPolicies, RetryPolicy, failure_from_exit
@@ -26,16 +26,17 @@ from seedfold.orchestrator.worker.attempt_events import AttemptEvents
 from seedfold.orchestrator.worker.attempt_requests import AttemptRequests
 from seedfold.orchestrator.worker.environment import Interruption, WorkerEnvironment
 from seedfold.orchestrator.worker.heartbeat import TAKEN, Heartbeat
+from seedfold.orchestrator.worker.job_groups import JobGroups
 from seedfold.orchestrator.worker.job_queue import JobQueue, SlotSize, slot_size
 from seedfold.orchestrator.worker.log_lines import remove_empty_log, say
-from seedfold.orchestrator.worker.messages import Message
+from seedfold.orchestrator.worker.messages import AttemptRequest, GroupRequest, Message
 from seedfold.orchestrator.worker.notification import notify_of_end
 from seedfold.orchestrator.worker.oom_counters import count_oom_kills
 from seedfold.orchestrator.worker.other_task import needs_other_task
 from seedfold.orchestrator.worker.repeated_failures import RepeatedFailures
-from seedfold.orchestrator.worker.running_attempt import RunningAttempt
+from seedfold.orchestrator.worker.running_attempt import RunningAttempt, count_processes
 from seedfold.orchestrator.worker.search_pool import SearchPool, is_excused, is_work_left, jobs_of_task
-from seedfold.orchestrator.worker.slots import Slot
+from seedfold.orchestrator.worker.slots import Slot, share_slot
 from seedfold.orchestrator.worker.storage_wait import StorageWait, blame_full_disk
 from seedfold.orchestrator.worker.study_limit import StudyLimit
 from seedfold.orchestrator.worker.template_client import (
@@ -45,9 +46,9 @@ from seedfold.orchestrator.worker.template_client import (
     is_program,
 )
 from seedfold.orchestrator.worker.used_resources import UseSampler, seen_by_worker
+from seedfold.orchestrator.worker.wait_record import WaitRecord
 
 MESSAGE_WAIT_S = 0.5
-_CANCELLED = "cancelled"
 # When a whole task ends, for example because a node shuts down, its processes get signals one by one. Only if the
 # worker is still alive, and has got none, so many seconds later was the job alone killed.
 _TASK_KILL_S = 3.0
@@ -65,7 +66,8 @@ class Worker:
         cluster = ClusterSettings.parse(settings["cluster"])
         self.machine = environment.machine(cluster, study.path)
         self.limit = StudyLimit(self.states, submission, self.machine)
-        self.recorded_wait = ""
+        self.wait_record = WaitRecord(root, study, submission, self.machine, self.limit)
+        self.groups = JobGroups(self.states, self.machine, self.limit)
         self.heartbeat = Heartbeat(study, submission, environment.index, environment.restart)
         self.storage = StorageWait(submission.folder, self._beat, self._may_wait)
         self.events = AttemptEvents(study, submission, environment.node, self.storage, environment.index)
@@ -189,33 +191,24 @@ class Worker:
         self._start_queued_jobs(fits, full_sizes)
         while self.pool is not None and not full_sizes and self.pool.decide(self.queue, self.running):
             self._start_queued_jobs(fits, full_sizes)
-        self._record_wait(bool(full_sizes) and not self.running)
+        self.wait_record.record(bool(full_sizes) and not self.running, self.running)
         return self.queue.may_have_more or (self.pool is not None and self.pool.may_have_more)
 
     def _start_queued_jobs(self, fits: set[str], full_sizes: set[SlotSize]) -> None:
         """Start queued jobs that are ready while there are free slots; add to the fits and sizes that are in use."""
         for job in self.queue.ready_jobs(self.running, fits, full_sizes):
             if self._start_job(job):
-                fits.add(job.fit)
+                fits |= {job.fit, *(running.job.fit for running in self.running.values())}
             else:
                 full_sizes.add(slot_size(job))
-
-    def _record_wait(self, waits: bool) -> None:
-        """Record who holds the slots, as long as this worker holds none."""
-        shortage = self.machine.shortage if waits else None
-        text = shortage.to_text(self.root.path) + shortage.way_on(self.study.name) if shortage else ""
-        if waits and self.limit.is_reached(self.running):
-            text = self.limit.to_text()
-        if text != self.recorded_wait:
-            self.recorded_wait = text
-            record_wait(self.submission.folder, text)
 
     def _start_job(self, job: JobDescription) -> bool:
         reason = self.machine.missing_resources(job.resources)
         if reason:
-            self._record_impossible(job, reason)
+            self.queue.remove(job.id)
+            self.events.append_impossible(job.id, self.states.ledger.record_of(job.id).latest_attempt + 1, reason)
             return True
-        slot = self.limit.acquire_slot(job.resources, self.running)
+        slot = self.limit.acquire_slot(job.resources, self.running, count_processes(self.running.values()))
         if slot is None:
             return False
         try:
@@ -227,16 +220,31 @@ class Worker:
         return True
 
     def _start_in_slot(self, job: JobDescription, slot: Slot) -> None:
-        """Start an attempt, unless the last one has published the result."""
+        """Start an attempt in a process, with those of the jobs that are trained together with it."""
+        jobs = [job, *self.groups.mates_of(job, self.queue, self.running)]
+        group = tuple(one.id for one in jobs) if len(jobs) > 1 else ()
+        parts = zip(jobs, share_slot(slot, len(jobs)), strict=True)
+        try:
+            requests = tuple(filter(None, [self._begin(one, part, group) for one, part in parts]))
+        except Exception:
+            for one in jobs:
+                if self.running.pop(one.id, None):
+                    self.queue.add(one)
+            raise
+        if requests:
+            self.template.start(GroupRequest(requests, self.groups.are_measured(job)))
+
+    def _begin(self, job: JobDescription, slot: Slot, group: tuple[str, ...]) -> AttemptRequest | None:
+        """Return the request for an attempt, unless the last one has published the result."""
         attempt = latest_attempt_number(self.study, job.id, self.states.ledger.record_of(job.id).latest_attempt) + 1
         if attempt > 1 and self._record_published_result(job, attempt - 1):
             slot.release()
-            return
+            return None
         self.queue.remove(job.id)
         step = newest_step(self.study, job.fit) if self.environment.is_scheduled else None
         request = self.requests.make(job, attempt, slot, self.queue.needs_fit_of(job), self.pool)
-        self.running[job.id] = RunningAttempt(job, attempt, slot, step)
-        self.template.start_attempt(request)
+        self.running[job.id] = RunningAttempt(job, attempt, slot, step, group)
+        return request
 
     def _record_published_result(self, job: JobDescription, attempt: int) -> bool:
         """Record the result of an attempt that published it and was killed before it could record that."""
@@ -247,12 +255,6 @@ class Worker:
             return False
         self.queue.remove(job.id)
         return True
-
-    def _record_impossible(self, job: JobDescription, reason: str) -> None:
-        self.queue.remove(job.id)
-        attempt = self.states.ledger.record_of(job.id).latest_attempt + 1
-        failure = Failure("config", f"the job {reason}", "impossible")
-        self.events.append("failed", job=job.id, n=attempt, **failure.to_dict())
 
     # --- messages -------------------------------------------------------------------------------------------------
 
@@ -273,8 +275,11 @@ class Worker:
             if self.kill_at is not None:
                 # From now on the process handles signals; signals that were sent before are lost.
                 running.send_signal(signal.SIGTERM, self.study)
-        elif message["m"] == "exit":
-            self._record_end(running, message)
+        elif message["m"] == "group":
+            self.groups.note(running.job, message["reason"], message["again"])
+        elif message["m"] in {"exit", "left"}:
+            if running.is_meant_by(message):
+                self._record_end(running, message)
         else:
             running.last_message = message
 
@@ -290,12 +295,17 @@ class Worker:
         elif last_kind == "done" or self.events.has_published(job.id, running.attempt):
             self._record_result(running, exit_message["peak"])
         elif last_kind == "blocked":
-            self._record_blocked(running)
+            parents = {parent: self.states.of(parent).attempt for parent in self.states.needed_parents(job)}
+            self.events.append_blocked(running, parents)
         elif last_kind == "paused":
             self.events.append_paused(running)
         elif last_kind == "interrupted" or running.kill_reason:
             reason = running.kill_reason or (running.last_message or {}).get("reason", "")
             self._record_interrupted(running, reason, exit_message["peak"])
+        elif running.group and exit_message["m"] == "exit" and self.kill_at is None and running.last_message is None:
+            reason = self.groups.start_alone(running.job, exit_message["code"])
+            self.events.append_interrupted(job.id, running.attempt, reason, None)
+            self.queue.add(job)
         else:
             self._record_exit(running, exit_message)
 
@@ -306,15 +316,6 @@ class Worker:
         else:
             self.repeated_failures.forget(running.job.stage)
             remove_empty_log(self.study.log_file(running.job.id, running.attempt))
-
-    def _record_blocked(self, running: RunningAttempt) -> None:
-        """Record that a job is blocked, and the results of its parents on which that depends."""
-        assert running.last_message is not None
-        job = running.job
-        parents = {parent: self.states.of(parent).attempt for parent in self.states.needed_parents(job)}
-        self.events.append(
-            "blocked", job=job.id, n=running.attempt, reason=running.last_message["reason"], parents=parents
-        )
 
     def _record_interrupted(self, running: RunningAttempt, reason: str, peak: int) -> None:
         """Record an interruption: a failure without progress, unless a person stopped it. Stopped alone, it goes on."""
@@ -370,7 +371,7 @@ class Worker:
     def _drop_cancelled_and_superseded(self) -> None:
         """Stop and remove jobs that were cancelled or superseded since."""
         ledger = self.states.ledger
-        for reason, jobs in (("superseded", ledger.plans.superseded), (_CANCELLED, ledger.cancelled_jobs)):
+        for reason, jobs in (("superseded", ledger.plans.superseded), ("cancelled", ledger.cancelled_jobs)):
             for job in jobs:
                 self.queue.remove(job)
                 if job in self.running:

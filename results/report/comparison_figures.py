@@ -20,11 +20,11 @@ from seedfold.results.report.figures import (
     metric_title,
     to_readable,
 )
-from seedfold.results.report.headline import UNDEFINED
 from seedfold.results.report.plots import MAX_SERIES, Differences
 from seedfold.results.report.shown_axes import choose_axes
 from seedfold.results.store.finished_job import Addressed, FinishedJob
 from seedfold.results.store.published import load_result
+from seedfold.results.tables.number_text import UNDEFINED
 
 _AXES = 4
 _MOST_VALUES = 12

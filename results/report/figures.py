@@ -27,13 +27,14 @@ from seedfold.results.evaluation.learning_curves import learning_curve, read_his
 from seedfold.results.evaluation.missing_values import is_defined
 from seedfold.results.evaluation.out_of_fold import VALIDATION
 from seedfold.results.report import plots
-from seedfold.results.report.headline import format_number, group_anchor, shown_metrics
+from seedfold.results.report.headline import group_anchor, shown_metrics
 from seedfold.results.report.plots import MAX_SERIES, Line
 from seedfold.results.report.pooled_curves import PooledCurves
 from seedfold.results.report.shown_axes import choose_axes
 from seedfold.results.store.finished_job import Addressed, FinishedJob
 from seedfold.results.store.published import HISTORY_FILE, RETURNED, MetricRecord, Result
 from seedfold.results.tables.best_values import lower_is_better
+from seedfold.results.tables.number_text import format_number
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,6 +21,7 @@ from seedfold.results.store.finished_job import Addressed, FinishedJob
 from seedfold.results.store.metrics import CLASSIFICATION, REGRESSION, Scores
 from seedfold.results.store.published import RETURNED, MetricRecord, Result
 from seedfold.results.tables.best_values import lower_is_better
+from seedfold.results.tables.number_text import UNDEFINED, mean_text
 
 SHOWN_METRICS = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", "mae", "r2", "dice", "jaccard")
 """The metrics of the report's tables; `seedfold results` has all of them."""
@@ -29,8 +30,6 @@ BEST_STEP = "_best_step"
 MOST_OF_ITS_OWN = 8
 """How many metrics the report shows besides `SHOWN_METRICS`: those that a program returned or logged."""
 _RUNS_OF_OTHERS = ("seedfold.trainers.programs.", LIGHTNING_RUN)
-
-UNDEFINED = "–"  # noqa: RUF001
 
 
 @dataclass(slots=True)
@@ -101,13 +100,6 @@ class ReportTable:
         return f"Mean ± standard deviation{over}. {best}{UNDEFINED} undefined; (5 of 6): of fewer values than planned."
 
 
-def format_number(value: float | None) -> str:
-    """Return a metric as text: three decimals, four digits if it is large, a dash if it is undefined."""
-    if value is None or np.isnan(value):
-        return UNDEFINED
-    return f"{value:.4g}" if abs(value) >= 100 else f"{value:.3f}"
-
-
 def group_anchor(link_kind: str, group: Group) -> str:
     """Return the anchor of a group's list of jobs."""
     return f"{link_kind}-{hashlib.sha256(group.address_text.encode()).hexdigest()[:12]}"
@@ -175,8 +167,8 @@ def _mean_cell(values: Sequence[float | None], expected: int) -> Cell:
     if not found:
         return Cell(UNDEFINED + count)
     mean = float(np.mean(found))
-    spread = f" ± {format_number(float(np.std(found, ddof=1)))}" if len(found) > 1 else ""
-    return Cell(format_number(mean) + spread + count, mean)
+    deviation = float(np.std(found, ddof=1)) if len(found) > 1 else None
+    return Cell(mean_text(mean, deviation) + count, mean)
 
 
 @dataclass(slots=True)

@@ -12,9 +12,9 @@ from seedfold.results.evaluation.axes import axis_names, format_value, last_comp
 from seedfold.results.evaluation.missing_values import is_defined
 from seedfold.results.report import plots
 from seedfold.results.report.figures import Figure, figure_id, headline_metric, metric_title, to_readable
-from seedfold.results.report.headline import format_number
 from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.published import Result
+from seedfold.results.tables.number_text import format_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,8 +14,8 @@ from seedfold.jobs.work import OUTPUTS
 from seedfold.results.evaluation.axes import format_axes, format_value
 from seedfold.results.report.embedded_figures import MEDIA_TYPES, embed_figure
 from seedfold.results.report.figures import Figure, to_readable
-from seedfold.results.report.headline import UNDEFINED, format_number
 from seedfold.results.store.finished_job import FinishedJob
+from seedfold.results.tables.number_text import UNDEFINED, format_number
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -24,9 +24,10 @@ from seedfold.results.evaluation.missing_values import (
 )
 from seedfold.results.evaluation.uneven_means import uneven_notes
 from seedfold.results.imports.run import IMPORT_RUN as IMPORTED
+from seedfold.results.report.best_rows import best_of_table
 from seedfold.results.report.embedded_figures import figures_left_by_jobs
 from seedfold.results.report.figures import Figure, axis_figures, curve_figures, learning_figures
-from seedfold.results.report.headline import ReportRow, format_number, make_mean_table, shown_metrics
+from seedfold.results.report.headline import ReportRow, make_mean_table, shown_metrics
 from seedfold.results.report.heat_maps import heat_maps
 from seedfold.results.report.leading import Leading, find_leading
 from seedfold.results.report.out_of_fold_section import pool_folds
@@ -35,6 +36,7 @@ from seedfold.results.report.shown_axes import choose_axes
 from seedfold.results.store.finished_job import FinishedJob, Job
 from seedfold.results.store.named_output import open_output
 from seedfold.results.store.published import RETURNED, Result, load_result
+from seedfold.results.tables.number_text import format_number
 from seedfold.results.tables.result_tables import averaged_axes
 
 MAX_ROWS = 400
@@ -106,6 +108,7 @@ def write_report(
         study=study,
         averaged=over,
         means=means,
+        best=[each.text for each in best_of_table(means, over)],
         missing=_missing_lines(runs, results, places_by_code, reasons or {}),
         pooled=pooled,
         **sections,

@@ -14,7 +14,7 @@ import numpy as np
 from seedfold.results.evaluation.axes import last_component
 from seedfold.results.report import plots
 from seedfold.results.report.figures import Figure, LegendEntry, figure_id, to_readable
-from seedfold.results.report.headline import format_number
+from seedfold.results.tables.number_text import format_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -121,8 +121,8 @@ def metric_means(
     notes: list[str] = []
     if problem:
         long, notes = _over_common_problems(long, ", ".join(short_names(problem).values()))
-    long = long.rename(columns={axis: f"axis.{axis}" for axis in axes if axis in _COLUMNS})
-    kept = [f"axis.{axis}" if axis in _COLUMNS else axis for axis in axes if axis not in averaged]
+    long = long.rename(columns={axis: axis_column(axis) for axis in axes})
+    kept = [axis_column(axis) for axis in axes if axis not in averaged]
     keys = ["stage", *(axis for axis in kept if axis in long.columns), *ROWS]
     frame = _aggregate(long, keys)
     expected = count_by_group(planned, averaged) | count_by_group(chosen, averaged)
@@ -135,6 +135,11 @@ def metric_means(
     notes += uneven_notes(chosen, planned, averaged, on_jobs)
     frame.attrs[NOTES] = [*notes, *missing_lines(missing, PlaceNames([*planned, *chosen]))]
     return frame
+
+
+def axis_column(axis: str) -> str:
+    """The name of the column of an axis in a table of means."""
+    return f"axis.{axis}" if axis in _COLUMNS else axis
 
 
 def _repeated(texts: Sequence[str], counts: Sequence[int]) -> list[str]:

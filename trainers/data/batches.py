@@ -111,18 +111,19 @@ class TrainingBlocks:
         """Whether the last epoch has fewer batches than the others."""
         return self._max_batches is not None and self._max_batches % self.steps > 0
 
-    def _steps_of_epoch(self) -> int:
+    def steps_of_epoch(self) -> int:
+        """Return the number of batches of the epoch that the position is in."""
         return steps_of_epoch(self.steps, self._max_batches, self._position.epoch)
 
     def __len__(self) -> int:
-        return -(-self._steps_of_epoch() // self._batches_per_block)
+        return -(-self.steps_of_epoch() // self._batches_per_block)
 
     def __iter__(self) -> Iterator[Block]:
         blocks = self._iterate_blocks()
         return _read_ahead(blocks) if self._is_in_files else blocks
 
     def _iterate_blocks(self) -> Iterator[Block]:
-        done, steps = self._position.step, self._steps_of_epoch()
+        done, steps = self._position.step, self.steps_of_epoch()
         positions = torch.from_numpy(self._order.positions(self._position.epoch))
         for start in range(0, steps, self._batches_per_block):
             stop = min(start + self._batches_per_block, steps)

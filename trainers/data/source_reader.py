@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,24 @@ from seedfold.trainers.setup.object_builder import build
 
 _DATA_ERRORS = (LookupError, ValueError, EOFError, FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
+_shared: dict[str, tuple[Samples, list[Path]]] | None = None
+
+
+@contextmanager
+def shared_sources() -> Iterator[None]:
+    """Within it, jobs of this process that read equal sources share their samples, which are read once.
+
+    Inside of another one nothing changes. Samples are never changed in place.
+    """
+    global _shared
+    outermost = _shared is None
+    _shared = {} if _shared is None else _shared
+    try:
+        yield
+    finally:
+        if outermost:
+            _shared = None
+
 
 def read_source(
     node: Mapping[str, Any] | None, key: str, classes: int, reads: Reads, *, labelled: bool = True
@@ -23,6 +44,19 @@ def read_source(
     Raises DataFailure that names the source if it cannot read, or if its samples are not valid (without ``labelled``,
     targets need not be classes); ConfigFailure if it returns something else.
     """
+    if _shared is None:
+        return _read_source(node, key, classes, reads, labelled)
+    wanted = json.dumps([node, key, classes, labelled], sort_keys=True, default=str)
+    if wanted not in _shared:
+        files: list[Path] = []
+        _shared[wanted] = _read_source(node, key, classes, files.append, labelled), files
+    samples, read_files = _shared[wanted]
+    for file in read_files:
+        reads(file)
+    return samples
+
+
+def _read_source(node: Mapping[str, Any] | None, key: str, classes: int, reads: Reads, labelled: bool) -> Samples:
     source = build(node, key)
     name = f"{key} ({type(source).__name__})"
     if not hasattr(source, "load"):

@@ -64,10 +64,11 @@ class Classifier(Learner):
         """Score each part at once, as every process of the job does."""
         values: dict[str, float] = {}
         for split, outputs in zip(self._scored_splits, self._outputs, strict=True):
-            values |= self._score_outputs(split, self._gather_outputs(outputs))
+            values |= self.score_outputs(split, self._gather_outputs(outputs))
         self.record_validation(values)
 
-    def _score_outputs(self, split: str, outputs: _Outputs) -> dict[str, float]:
+    def score_outputs(self, split: str, outputs: _Outputs) -> dict[str, float]:
+        """Return the loss and the metrics of a part, from all its logits; raises NonFiniteFailure."""
         heads = {name: torch.cat([part[name] for part, _ in outputs]) for name in outputs[0][0]}
         targets, loss_name = torch.cat([targets for _, targets in outputs]), _LOSS_NAMES[split]
         self._heads = list(heads)

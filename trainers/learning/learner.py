@@ -29,8 +29,8 @@ from seedfold.trainers.setup.settings import MonitorMode
 
 _log = logging.getLogger(__name__)
 
-# The stream of the seed for augmentation, separate from those that order the data.
-_TRAIN_STREAM = 3
+TRAIN_STREAM = 3
+"""The stream of the seed for augmentation, separate from those that order the data."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Learner(pl.LightningModule, ABC):
         if self.recipe.augment is not None:
             rank_numbers = [self.recipe.ranks.rank] if self.recipe.ranks.count > 1 else []
             stream = make_generator(
-                self.device, self.recipe.seed, _TRAIN_STREAM, self.position.epoch, step, *rank_numbers
+                self.device, self.recipe.seed, TRAIN_STREAM, self.position.epoch, step, *rank_numbers
             )
             inputs, targets = self.augment_batch(inputs, targets, stream)
         window = self._window_length(step)

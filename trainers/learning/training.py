@@ -50,7 +50,7 @@ def fit(work: Work, network: nn.Module, data: JobData, ranks: Ranks = SINGLE_RAN
     Raises RunInterrupted when asked to stop (after a checkpoint), RunPaused after ``work.pause_after`` epochs,
     NonFiniteFailure, ConfigFailure.
     """
-    settings, files = TrainerSettings.from_config(work.config), _checkpoint_files(work)
+    settings, files = TrainerSettings.from_config(work.config), checkpoint_files(work)
     (check_metrics if data.train.masks is None else check_mask_metrics)(settings.metrics)
     if settings.train_metrics and data.train.masks is not None:
         raise ConfigFailure("trainer.train_metrics: networks that learn masks do not score training samples; use null")
@@ -65,19 +65,20 @@ def fit(work: Work, network: nn.Module, data: JobData, ranks: Ranks = SINGLE_RAN
     return finished
 
 
-def _checkpoint_files(work: Work) -> Checkpoints:
+def checkpoint_files(work: Work) -> Checkpoints:
+    """Return the files of the job's training."""
     return Checkpoints(work.folder, CheckpointSettings.from_config(work.config).keep)
 
 
 def _run_training(
     work: Work, network: nn.Module, data: JobData, settings: TrainerSettings, progress: TrainingProgress, ranks: Ranks
 ) -> None:
-    blocks = _make_blocks(work.config, data.train, settings, progress.position, ranks)
-    recipe = _make_recipe(work.config, settings, steps=blocks.steps, ranks=ranks)
+    blocks = make_blocks(work.config, data.train, settings, progress.position, ranks)
+    recipe = make_recipe(work.config, settings, steps=blocks.steps, ranks=ranks)
     module_class: type[Learner] = Classifier if data.train.masks is None else Segmenter
-    module = module_class(network, _make_loss(work.config), recipe, progress.position)
+    module = module_class(network, make_loss(work.config), recipe, progress.position)
     checkpointer = Checkpointer(
-        _checkpoint_files(work),
+        checkpoint_files(work),
         progress,
         every_seconds=CheckpointSettings.from_config(work.config).every_seconds,
         mode=settings.mode,
@@ -86,7 +87,7 @@ def _run_training(
         ranks=ranks,
         pause_after=work.pause_after,
     )
-    settings = _limit_epochs(settings, blocks.count_epochs(settings.max_epochs))
+    settings = limit_epochs(settings, blocks.count_epochs(settings.max_epochs))
     loggers_of_rank = make_loggers(work) if ranks.is_first else []
     # Lightning validates after as many batches as an epoch had when it asked last.
     options = {"reload_dataloaders_every_n_epochs": int(blocks.has_short_epoch), **_training_devices(ranks)}
@@ -117,7 +118,8 @@ def draw_scored_rows(count: int, most: int, seed: int) -> Indices:
     return np.sort(generator.choice(count, most, replace=False))
 
 
-def _limit_epochs(settings: TrainerSettings, epochs: int) -> TrainerSettings:
+def limit_epochs(settings: TrainerSettings, epochs: int) -> TrainerSettings:
+    """Return the settings with so many epochs at most."""
     return replace(settings, max_epochs=epochs, min_epochs=min(settings.min_epochs, epochs))
 
 
@@ -130,8 +132,8 @@ def predict(
     the logits of all samples. Raises DamagedCheckpointError if the weights cannot be read.
     """
     settings, prediction = TrainerSettings.from_config(work.config), PredictSettings.from_config(work.config)
-    recipe = _make_recipe(work.config, settings, steps=1, tta=prediction.tta)
-    module = Classifier(network, _make_loss(work.config), recipe, Position())
+    recipe = make_recipe(work.config, settings, steps=1, tta=prediction.tta)
+    module = Classifier(network, make_loss(work.config), recipe, Position())
     # Each process predicts whole batches, so that draws for a batch do not depend on the number of processes.
     size = settings.eval_batch_size
     share = ranks.share_of(-(-len(samples) // size))
@@ -167,9 +169,10 @@ def _join_outputs(outputs: list[Any]) -> Logits:
     return {name: np.concatenate([heads[name].numpy() for heads in outputs]) for name in outputs[0]}
 
 
-def _make_blocks(
-    config: Mapping[str, Any], train: Samples, settings: TrainerSettings, position: Position, ranks: Ranks
+def make_blocks(
+    config: Mapping[str, Any], train: Samples, settings: TrainerSettings, position: Position, ranks: Ranks = SINGLE_RANK
 ) -> TrainingBlocks:
+    """Return the batches of the epoch that ``position`` is in; raises ConfigFailure if there is none."""
     blocks = TrainingBlocks(
         train,
         make_order(train.targets, config.get("sampling") or {}, int(config["seed"])),
@@ -186,14 +189,16 @@ def _make_blocks(
     return blocks
 
 
-def _make_loss(config: Mapping[str, Any]) -> HeadsLoss:
+def make_loss(config: Mapping[str, Any]) -> HeadsLoss:
+    """Build ``loss``."""
     loss = config.get("loss") or {}
     return HeadsLoss(build(loss.get("function"), "loss.function"), loss.get("head_weights"))
 
 
-def _make_recipe(
+def make_recipe(
     config: Mapping[str, Any], settings: TrainerSettings, *, steps: int, tta: int = 1, ranks: Ranks = SINGLE_RANK
 ) -> TrainingRecipe:
+    """Build what says how a network learns; raises ConfigFailure."""
     schedule, augment = config.get("schedule"), config.get("augment")
     if tta > 1 and not augment:
         raise ConfigFailure(

@@ -117,7 +117,9 @@ class Checkpointer(Checkpoint):
         self._update_best(position.history[-1])
         if self._ranks.is_first:
             record_epoch(position.history[-1])
-        self._progress.finished = _is_finished(trainer, position.epoch)
+        self._progress.finished = is_finished(
+            trainer.should_stop, position.epoch, trainer.min_epochs or 1, trainer.max_epochs or 0
+        )
         self._save_state()
         self._report(position.epoch, trainer.max_epochs or 0)
         if self._progress.finished:
@@ -129,9 +131,9 @@ class Checkpointer(Checkpoint):
     def _update_best(self, row: Mapping[str, float]) -> None:
         progress, epoch = self._progress, self._progress.position.epoch - 1
         value = monitored_value(row, self._module.recipe.monitor)
-        progress.best = _better_epoch(progress.best, epoch, value, self._mode)
+        progress.best = better_epoch(progress.best, epoch, value, self._mode)
         for head, head_value in self._module.head_monitor_values(row).items():
-            progress.heads[head] = _better_epoch(
+            progress.heads[head] = better_epoch(
                 progress.heads.get(head), epoch, head_value, self._module.recipe.head_mode
             )
         if self._ranks.is_first and any(best.epoch == epoch for best in progress.best_epochs):
@@ -157,15 +159,16 @@ def refuse_after(pause_after: int | None, progress: TrainingProgress) -> None:
         raise RunPaused(position.epoch, {key: value for key, value in position.history[-1].items() if key != "epoch"})
 
 
-def _better_epoch(best: BestEpoch | None, epoch: int, value: float, mode: MonitorMode) -> BestEpoch:
+def better_epoch(best: BestEpoch | None, epoch: int, value: float, mode: MonitorMode) -> BestEpoch:
+    """Return the best epoch so far: ``best``, or this one if its monitored value is better."""
     if best is None or (value < best.value if mode == "min" else value > best.value):
         return BestEpoch.for_epoch(epoch, value)
     return best
 
 
-def _is_finished(trainer: pl.Trainer, epochs: int) -> bool:
-    stopped = trainer.should_stop and epochs >= (trainer.min_epochs or 1)
-    return stopped or epochs >= (trainer.max_epochs or 0)
+def is_finished(should_stop: bool, epochs: int, fewest: int, most: int) -> bool:
+    """Whether a training ends after so many epochs; ``should_stop`` is what early stopping has decided."""
+    return (should_stop and epochs >= fewest) or epochs >= most
 
 
 def _make_state(

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from seedfold.jobs.fusing import FusedFits
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.store.predictions import file_name, read_heads, write_predictions
 from seedfold.results.store.published import RUN_METRICS_FILE, DamagedError, MetricRecord, find_damage
@@ -21,6 +23,7 @@ from seedfold.results.store.thumbnails import write_thumbnails
 from seedfold.results.store.worst_samples import find_worst
 from seedfold.trainers.data.job_data import NEW_SPLIT, JobData, load_data, load_new_samples
 from seedfold.trainers.data.samples import UNKNOWN, Floats, Samples
+from seedfold.trainers.data.source_reader import shared_sources
 from seedfold.trainers.data.thumbnails import make_thumbnail
 from seedfold.trainers.learning import classical, training
 from seedfold.trainers.learning.checkpoint_files import (
@@ -77,6 +80,18 @@ def run(work: Work) -> None:
     PredictSettings.from_config(work.config)
     work.folder.mkdir(parents=True, exist_ok=True)
     run_on_ranks(device_count(work, settings), distributed_backend(settings), work, _run_rank)
+
+
+@contextmanager
+def fit_together(works: Sequence[Work], *, measured: bool) -> Iterator[FusedFits]:
+    """Fit several jobs together before each of them runs, within this context, in which they share what they read.
+
+    See `seedfold.trainers.stages.fused_fits`.
+    """
+    from seedfold.trainers.stages import fused_fits
+
+    with shared_sources():
+        yield fused_fits.fit_together(works, measured=measured)
 
 
 def device_count(work: Work, settings: TrainerSettings) -> int:

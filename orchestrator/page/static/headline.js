@@ -1,7 +1,7 @@
 // The headline table of a study: which setting is the best, how sure that is, and the means of all.
 
 import {html, useState} from "./vendor/preact-htm.js";
-import {metric as metricText, plural, text} from "./format.js";
+import {plural, text} from "./format.js";
 import {Empty, Loading, PlainTable, SortHead} from "./parts.js";
 
 export function Headline({headline, isPending}) {
@@ -46,32 +46,9 @@ function Best({best}) {
   if (!best || best.length === 0) return null;
   return html`<ul class="bests">${best.map((each) => html`<li key=${named(each.within) || "all"}>
     <p class="lead">${Object.keys(each.within).length > 0 && `${named(each.within)}: `}★ Best of ${each.settings} so far: <b>${named(each.best.axes)}</b> with ${each.metric}${" "}<b>${each.best.text}</b> (${jobs(each.best)}).</p>
-    <p class="small soft">Next is ${named(each.next.axes)}, ${each.next.text} (${jobs(each.next)}). ${sureness(each)}</p></li>`)}</ul>`;
+    <p class="small soft">Next is ${named(each.next.axes)}, ${each.next.text} (${jobs(each.next)}). ${each.certainty}</p></li>`)}</ul>`;
 }
 
 function jobs({jobs: number}) {
   return number === "1" ? "1 job" : `${number} jobs`;
-}
-
-/** An interval of very few differences is too narrow: the test has to agree. */
-function verdict(least, p) {
-  if (least <= 0) return "that may be chance.";
-  return p === null || p === undefined || p < 0.05 ? "hardly by chance." : "too few pairs to rule out chance.";
-}
-
-/** The difference of the first two in words. */
-function sureness({difference, settings, over}) {
-  const same = over.map((name) => name.replaceAll("_", " ")).join(" and ");
-  if (!difference) return `No two of their jobs have the same ${same || "seed"}: how sure their order is cannot be said.`;
-  const {mean, low, high, pairs, p, test} = difference;
-  // Of an error, the best is the smallest: what is told is by how much it is better.
-  const sign = mean < 0 ? -1 : 1;
-  if (mean === 0) return "They are equally good.";
-  const better = `It is better by ${metricText(sign * mean)}`;
-  if (low === null || low === undefined) return `${better}, in the only pair of jobs${same && ` with the same ${same}`}: whether that is chance cannot be said.`;
-  const [least, most] = [sign * low, sign * high].sort((one, two) => one - two);
-  const tested = p === null || p === undefined ? "" : `; p ${p < 0.001 ? "< 0.001" : `= ${Number(p.toPrecision(2))}`}, ${test}`;
-  const many = settings > 2 ? ` That these are the first two of ${settings} is not taken into account.` : "";
-  return `${better} on average of ${plural(pairs, "pair")} of jobs with the same ${same} (95 % interval ${metricText(least)} to ${metricText(most)}${tested}): ${
-    verdict(least, p)}${many}`;
 }

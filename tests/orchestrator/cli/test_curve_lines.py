@@ -12,7 +12,6 @@ import pytest
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.cli.curve_lines import curve_lines, draw_curve
-from seedfold.orchestrator.state.common_place import axis_texts, common_place
 from seedfold.orchestrator.state.study_logs import StudyLogs
 
 
@@ -36,16 +35,6 @@ def test_a_line_has_the_name_and_the_ends_and_fits(width: int) -> None:
 
 def make_job(**axes: Any) -> JobDescription:
     return JobDescription(hashlib.sha256(repr(axes).encode()).hexdigest(), "s", "fit", axes, {}, (), Resources(), "toy")
-
-
-def test_what_jobs_have_in_common_is_said_as_conditions() -> None:
-    jobs = [make_job(lr=lr, seed=seed, kind="a") for lr in (0.1, 1.0) for seed in range(9)]
-    texts = axis_texts(jobs)
-    some = [job for job in jobs if job.axes["lr"] == 1.0]
-    assert common_place(some, texts) == "lr=1.0"
-    assert common_place(some[:2], texts) == "lr=1.0 seed=0,1"
-    assert common_place(some[:7], texts) == "lr=1.0", "seven values are too many to read"
-    assert common_place(some[:1], texts) == ""
 
 
 def test_of_logs_that_end_alike_only_the_first_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -259,3 +259,11 @@ def test_held_jobs_never_start_and_released_ones_start_once(data: st.DataObject,
             states.states[running.pop(min(running)).id] = "done"
     assert sorted(started) == sorted(names)
     assert not queue.may_have_more
+
+
+def test_the_mates_of_a_job_are_ready_too_and_have_fits_of_their_own(states: States) -> None:
+    jobs = [job(0), job(1), job(2, 0), job(3, fit=1), job(4, cpus=2), job(5, stage="other"), job(6), job(7, fit=9)]
+    queue = queue_of(jobs, states)
+    for most in (1, 10):
+        mates = queue.ready_mates(jobs[0], lambda one: str(one.resources.cpus), {}, {job(9).fit}, most)
+        assert numbers([mate.id for mate in mates]) == [1, 6][:most]

@@ -11,7 +11,7 @@ from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.submissions import TaskArray
 from seedfold.orchestrator.schedulers.scheduled_worker import ScheduledEnvironment
 from seedfold.orchestrator.settings.cluster import ClusterSettings
-from seedfold.orchestrator.worker.slots import Gpu, Machine, visible_gpus
+from seedfold.orchestrator.worker.slots import Gpu, Machine, share_slot, visible_gpus
 
 GB = 1024**3
 
@@ -192,3 +192,21 @@ def test_messages_of_the_driver_are_no_gpus(tmp_path: Path, monkeypatch: pytest.
     lines = ("Warning: infoROM is corrupted", "0, GPU-a, 100", "", "1, GPU-b, [N/A]", "No devices, found")
     write_nvidia_smi(tmp_path / "bin", monkeypatch, *lines)
     assert visible_gpus() == [Gpu("0", 100 * 1024**2), Gpu("1", 0)]
+
+
+def test_a_shared_slot_is_free_when_all_of_its_jobs_have_ended() -> None:
+    one, other = machine(slots=1), machine(holder="/runs/other")
+    slot = one.acquire_slot(Resources(cpus=other.cpus), 0)
+    assert slot is not None
+    parts = share_slot(slot, 2)
+    parts[0].release()
+    parts[0].release()
+    assert other.acquire_slot(Resources(), 0) is None
+    parts[1].release()
+    assert other.acquire_slot(Resources(), 0) is not None
+
+
+def test_slots_are_counted_by_what_a_job_asks_for() -> None:
+    assert machine(gpus=4, jobs_per_gpu=2).count_slots(Resources(gpus=2)) == 4
+    assert machine(slots=3).count_slots(Resources()) == 3
+    assert machine().count_slots(Resources(cpus=10_000)) == 1

@@ -11,7 +11,7 @@ from toyproject import wait_until
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
-from seedfold.orchestrator.worker.messages import AttemptRequest
+from seedfold.orchestrator.worker.messages import AttemptRequest, GroupRequest
 from seedfold.orchestrator.worker.template_client import TemplateClient
 
 
@@ -42,7 +42,7 @@ def test_many_requests_at_once_are_all_served(packages: Path) -> None:
     (packages / "quick.py").write_text("def run(work):\n    raise ValueError('x' * 500)\n")
     spawner, heard = TemplateClient("on", ["quick.run"]), Counter[str]()
     for number in range(150):
-        spawner.start_attempt(_request(packages, number))
+        spawner.start(GroupRequest((_request(packages, number),)))
 
     def all_ended() -> bool:
         heard.update(message["m"] for message in spawner.receive_messages(0.1))
@@ -57,7 +57,7 @@ def test_a_template_that_hangs_in_an_import_holds_nobody_up(packages: Path) -> N
     (packages / "quick.py").write_text("import time\ntime.sleep(1000)\n")
     spawner = TemplateClient("on", ["quick.run"])
     for number in range(50):
-        spawner.start_attempt(_request(packages, number))
+        spawner.start(GroupRequest((_request(packages, number),)))
     assert spawner.receive_messages(0.1) == []
     assert spawner.is_alive()
     spawner.close()

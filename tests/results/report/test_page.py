@@ -294,6 +294,9 @@ def test_the_best_is_marked_within_each_problem(make_run: Make, tmp_path: Path) 
     page = write(out, runs)
     assert best_cells(out) == ["0.900", "0.600"]
     assert any("★ best over loss.weighting, within each value of sampling.ratio;" in text for text in page.text)
+    told = [text.strip() for text in page.text if "so far:" in text]
+    assert told[0].startswith("★ ratio=1: best of 2 so far: weighting=none with val.accuracy 0.900 (1 job); next is ")
+    assert [text.split(":")[0] for text in told] == ["★ ratio=1", "★ ratio=10"]
     write(out, runs, compare=["sampling.ratio"])
     assert best_cells(out) == ["0.900", "0.800"]
     page = write(out, runs, compare=[])

@@ -1,4 +1,4 @@
-"""Conditions that select just some jobs among others."""
+"""Command lines that the page offers: they meet the jobs that are shown, and no others."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from itertools import product
 from types import SimpleNamespace
 from typing import Any, cast
 
-from seedfold.jobs.conditions import Where
 from seedfold.orchestrator.page.commands import failure_command, selection_commands
-from seedfold.orchestrator.page.conditions import find_condition
 from seedfold.orchestrator.page.kept_studies import KeptStudy
 from seedfold.orchestrator.state.overview import JobView
 
@@ -36,44 +34,14 @@ def lines(shown: list[JobView], selected: list[JobView], where: tuple[str, ...] 
     return {each["command"].split()[1]: each["command"] for each in answer["commands"]}
 
 
-def test_one_setting_is_enough_where_it_tells_the_jobs_apart() -> None:
-    jobs = sweep()
-    found = find_condition([each for each in jobs if each.state == "failed"], jobs)
-    assert found is not None
-    assert found.text == "lr=1"
-    assert find_condition(jobs, jobs) is not None
-
-
-def test_only_those_settings_are_named_that_are_needed() -> None:
-    jobs = sweep()
-    wanted = [each for each in jobs if each.axes["lr"] == 0.1 and each.axes["width"] == 64]
-    found = find_condition(wanted, jobs)
-    assert found is not None
-    assert found.text == "lr=0.1 width=64"
-    where = Where.parse(found.text)
-    assert [where.matches(each.axes) for each in jobs] == [each in wanted for each in jobs]
-
-
 def test_jobs_that_no_settings_tell_apart_are_named_by_their_ids() -> None:
     jobs = sweep()
     diagonal = [jobs[0], jobs[3]]
-    assert find_condition(diagonal, jobs) is None
     command = failure_command(STUDY, "error", diagonal, jobs)
     assert command is not None
     assert f"--where job={diagonal[0].id[:12]},{diagonal[1].id[:12]} " in command
     many = [view("failed", seed=seed, other=seed % 2) for seed in range(60)]
     assert failure_command(STUDY, "error", many[:40], many) is None
-
-
-def test_a_stage_and_texts_are_told_apart_as_the_shell_and_conditions_need_it() -> None:
-    jobs = [view(stage="fit", note="a b"), view(stage="fit", note="it's"), view(stage="test", note="a b")]
-    found = find_condition(jobs[2:], jobs)
-    assert found is not None
-    assert found.options == ["--stage test"]
-    found = find_condition(jobs[1:2], jobs)
-    assert found is not None
-    assert Where.parse(found.text).matches({"note": "it's"})
-    assert not Where.parse(found.text).matches({"note": "a b"})
 
 
 def test_commands_meet_only_the_jobs_that_are_shown() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seedfold.results.comparison.paired_tests import signed_rank_p
-from seedfold.results.report.best_setting import describe_best
+from seedfold.results.report.best_rows import best_of_table
 from seedfold.results.report.headline import make_mean_table
 from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.published import load_result
@@ -19,7 +19,8 @@ GAINS = (0.02, 0.03, 0.01, 0.02, 0.04, 0.03)
 
 def best_of(runs: Sequence[FinishedJob], compare: Sequence[str] | None = None) -> list[dict[str, object]]:
     results = {run.id: load_result(run.folder) for run in runs}
-    return describe_best(make_mean_table(runs, results, ["seed"], 50, runs, compare), results, ["seed"])
+    table = make_mean_table(runs, results, ["seed"], 50, runs, compare)
+    return [each.to_json() for each in best_of_table(table, ["seed"])]
 
 
 def test_the_best_by_validation_is_compared_with_the_next_over_equal_seeds(make_run: Make) -> None:
@@ -41,6 +42,13 @@ def test_the_best_by_validation_is_compared_with_the_next_over_equal_seeds(make_
     assert 0.01 < difference["low"] < 0.025 < difference["high"] < 0.04
     assert difference["p"] == pytest.approx(signed_rank_p(np.array(GAINS)))
     assert difference["pairs"] == 6
+    assert str(found["certainty"]).startswith(
+        "The first is better by 0.025 over 6 pairs of jobs with the same seed (95 %"
+    )
+    assert str(found["certainty"]).endswith(
+        "p = 0.031, Wilcoxon signed rank): hardly by chance."
+        " That these are the first two of 3 is not taken into account."
+    )
 
 
 def test_of_an_error_the_smallest_is_the_best_within_each_problem(make_run: Make) -> None:
@@ -65,6 +73,7 @@ def test_settings_without_a_common_seed_have_no_difference(make_run: Make) -> No
     ]
     [found] = best_of(runs)
     assert found["difference"] is None
+    assert found["certainty"] == "No two of their jobs have the same seed: how sure their order is cannot be said."
 
 
 def test_nothing_is_best_of_one_setting_or_of_a_metric_that_nobody_knows(make_run: Make) -> None:
