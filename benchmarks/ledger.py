@@ -194,7 +194,7 @@ def page(project: Path, jobs: int) -> list[Figure]:
 def answers(project: Path, name: str, question: str, jobs: int) -> list[Figure]:
     """Measure two answers to a question, and the memory of the server after the first."""
     token = "token-of-the-benchmark"
-    command = [SEEDFOLD, "serve", "--root", project / "runs", "--port", "0", "--token", token]
+    command = [str(SEEDFOLD), "serve", "--root", str(project / "runs"), "--port", "0", "--token", token]
     with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
