@@ -46,7 +46,7 @@ def find_failure_places(groups: Sequence[FailureGroup], views: Sequence[JobView]
     ended, others = _split(unique, 1 if is_small else len(unique) // _MOST_SAMPLED)
     every = ConditionFinder([*ended, *others])
     finder = ConditionFinder(ended) if is_small else None
-    failed = {view.job.id: view.job for view in others_of(unique) if view.state == "failed"}
+    failed = {view.id: view for view in others_of(unique) if view.state == "failed"}
     places = []
     for number, group in enumerate(groups):
         jobs = [failed[job] for job in group.jobs]
@@ -60,6 +60,6 @@ def _split(views: Sequence[JobView], step: int) -> tuple[list[Addressed], list[A
     ended: list[Addressed] = []
     others: list[Addressed] = []
     for view in others_of(views)[::step]:
-        (ended if view.state in _ENDED else others).append(view.job)
+        (ended if view.state in _ENDED else others).append(view)
     ended += with_axes(views[place] for group in groups_of(views) for place in group.places[::step])
     return ended, others
