@@ -1,4 +1,4 @@
-"""What looking at a large study costs: ``seedfold status`` and ``seedfold plan`` where 100,000 jobs are done.
+"""What looking at a large study costs: ``seedfold status``, ``seedfold plan`` and the page, with 100,000 jobs done.
 
 The study is made with the code that makes real ones: descriptions, a plan, events, published folders; only the calls
 that flush to disk are left out, and its jobs are told to have ended over the last ten days. Each command then runs in
@@ -11,6 +11,7 @@ result.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,11 +21,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
+from urllib.request import Request, urlopen
 
 import yaml
 
 from benchmarks._figures import Figure, main, medians, seconds
-from benchmarks._projects import peak_bytes, seedfold
+from benchmarks._projects import SEEDFOLD, peak_bytes, seedfold
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.code.code_records import record_code
 from seedfold.orchestrator.code.data_reads import ReadRecorder
@@ -70,6 +72,10 @@ CASES = (
     Case("plan all points", ("plan", "--config-dir", "conf", "experiment=large"), 11, 15),
 )
 MOST_MEMORY = 150 * 1024**2
+MOST_MEMORY_OF_PAGE = 300 * 1024**2
+QUESTIONS = {"all studies": "", "one study": "/large", "table of jobs": "/large/jobs?page=1"}
+ADDRESS = re.compile(r"http://[^/]+")
+MEMORY = re.compile(r"VmRSS:\s+(\d+)")
 
 
 def write_experiment(project: Path, jobs: int) -> None:
@@ -180,6 +186,33 @@ def memory(project: Path, case: Case, jobs: int) -> Figure:
     return Figure(f"{case.name}, {jobs:,} done, memory", used, unit="B", most=MOST_MEMORY)
 
 
+def page(project: Path, jobs: int) -> list[Figure]:
+    """Measure the first and the second answer of a fresh ``seedfold serve`` to each question of a first view."""
+    return [figure for name, question in QUESTIONS.items() for figure in answers(project, name, question, jobs)]
+
+
+def answers(project: Path, name: str, question: str, jobs: int) -> list[Figure]:
+    """Measure two answers to a question, and the memory of the server after the first."""
+    token = "token-of-the-benchmark"
+    command = [str(SEEDFOLD), "serve", "--root", str(project / "runs"), "--port", "0", "--token", token]
+    with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            address = next(found[0] for line in server.stdout if (found := ADDRESS.search(line)))
+            asked = Request(f"{address}/api/studies{question}", headers={"Authorization": f"Bearer {token}"})
+            first = seconds(lambda: urlopen(asked).read())
+            memory = int(MEMORY.findall(Path(f"/proc/{server.pid}/status").read_text())[0]) * 1024
+            second = seconds(lambda: urlopen(asked).read())
+        finally:
+            server.terminate()
+    name = f"page, {name}, {jobs:,} done"
+    return [
+        Figure(f"{name}, first", first, most=3),
+        Figure(f"{name}, second", second, most=0.3),
+        Figure(f"{name}, memory", memory, unit="B", most=MOST_MEMORY_OF_PAGE),
+    ]
+
+
 def measure(quick: bool) -> list[Figure]:
     """Make the study, and look at it."""
     jobs = 500 if quick else 100_000
@@ -187,7 +220,8 @@ def measure(quick: bool) -> list[Figure]:
         project = Path(temporary)
         make_study(project, jobs)
         found = [figure for case in CASES for figure in figures(project, case, jobs, 1 if quick else 3)]
-        return [*found, *(memory(project, case, jobs) for case in CASES[:3])]
+        found += [memory(project, case, jobs) for case in CASES[:3]]
+        return [*found, *page(project, jobs)]
 
 
 if __name__ == "__main__":

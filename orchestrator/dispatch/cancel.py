@@ -20,12 +20,13 @@ from seedfold.orchestrator.settings.selection import Selection, TellSelected
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import JobStates
 
-_TO_CANCEL = frozenset({"waiting", "submitted", "running", "blocked", "lost"})
+STATES_TO_CANCEL = frozenset({"waiting", "submitted", "running", "blocked", "lost"})
+"""States of jobs that have not ended."""
 
 
 def is_to_cancel(job: JobDescription, state: str) -> bool:
     """Whether `cancel` cancels a job that is in this state: it has not ended, and is none that was imported."""
-    return state in _TO_CANCEL and not is_import(job)
+    return state in STATES_TO_CANCEL and not is_import(job)
 
 
 @dataclass(frozen=True, slots=True)

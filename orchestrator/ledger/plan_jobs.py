@@ -117,6 +117,10 @@ class PlanJobs:
         layout = self.reader.layouts[self.template_lines[template][1]][0]
         return any(path[0] == key for path in _paths(layout.groups))
 
+    def axis_names(self, index: int) -> list[str]:
+        """Return the axes of a job, in the order in which its description has them."""
+        return self.reader.heads[self.template_lines[self.templates[index]][0]][3]
+
     def job(self, index: int, study: str) -> JobDescription:
         """Return one description. Raises DamagedFileError if the file is another one now."""
         line = self._line(index)

@@ -10,7 +10,6 @@ import json
 from array import array
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, ValuesView
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,14 +25,6 @@ _FORM = 1
 """Of what is kept; to be raised when other things are kept, or plans are read in another way."""
 _MOST_JOBS = 10_000
 """How many descriptions stay in memory after somebody has asked for them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The place of a job in a study."""
-
-    stage: str
-    axes: Mapping[str, Any]
 
 
 class PlanTable:
@@ -76,10 +67,13 @@ class PlanTable:
         plan, index = self._find(row)
         return plan.stage(plan.templates[index]), plan.axes[index]
 
-    def place(self, row: int) -> Place:
-        """Return stage and axes of a row, without its description."""
-        stage, axes = self.address(row)
-        return Place(stage, json.loads(axes))
+    def axis_values(self, rows: Iterable[int]) -> list[dict[str, Any]]:
+        """Return the axis values of some rows, without reading their descriptions."""
+        places = list(map(self._find, rows))
+        # One array is parsed several times faster than its elements one by one.
+        values = json.loads(f"[{','.join([plan.axes[index] for plan, index in places])}]")
+        names = [plan.axis_names(index) for plan, index in places]
+        return [{name: own[name] for name in ordered} for own, ordered in zip(values, names, strict=True)]
 
     def job(self, row: int) -> JobDescription:
         """Return the description of a row."""

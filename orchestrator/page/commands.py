@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-from seedfold.orchestrator.dispatch.cancel import is_to_cancel
+from seedfold.orchestrator.dispatch.cancel import STATES_TO_CANCEL, is_to_cancel
 from seedfold.orchestrator.page.kept_studies import KeptStudy
+from seedfold.orchestrator.page.picked_views import in_states
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES
+from seedfold.orchestrator.state.job_views import with_axes
 from seedfold.orchestrator.state.overview import JobView
 from seedfold.orchestrator.state.selecting_conditions import (
     MOST_TOLD_APART,
@@ -18,13 +20,16 @@ from seedfold.orchestrator.state.selecting_conditions import (
     name_jobs,
 )
 
-_SELECTING: tuple[tuple[str, str, Callable[[JobView], bool]], ...] = (
-    ("run again the {} that {} done", "rerun", lambda view: view.state == "done"),
-    ("start the {} that {} not done", "resume", lambda view: view.state not in {"done", "paused", *ACTIVE_STATES}),
-    ("hold the {} that {} not begun", "hold", lambda view: view.state in {"waiting", "submitted"}),
-    ("cancel the {} that {} not ended", "cancel", lambda view: is_to_cancel(view.job, view.state)),
+_SELECTING = (
+    ("run again the {} that {} done", "rerun", frozenset({"done"})),
+    ("start the {} that {} not done", "resume", frozenset(STATES) - {"done", "paused", *ACTIVE_STATES}),
+    ("hold the {} that {} not begun", "hold", frozenset({"waiting", "submitted"})),
+    ("cancel the {} that {} not ended", "cancel", STATES_TO_CANCEL),
 )
-"""What commands do with the jobs that they are told to choose from, and with which of them."""
+"""What commands do with the jobs that they are told to choose from, and in which states these are."""
+
+
+_NOT_CANCELLED = frozenset(STATES) - {"cancelled"}
 
 
 def study_commands(study: KeptStudy, counts: Mapping[str, Any], to_cancel: Mapping[str, int]) -> list[dict[str, str]]:
@@ -79,9 +84,10 @@ def selection_commands(
     kinds = {"count them by state": status} if all_shown else {}
     kinds |= {"print their results": results} if all_shown and has_results else {}
     is_missing = False
-    for does, command, is_meant in _SELECTING:
-        wanted = [view for view in shown if is_meant(view)]
-        met = [view for view in selected if is_meant(view)]
+    for does, command, states in _SELECTING:
+        wanted, met = in_states(shown, states), in_states(selected, states)
+        if command == "cancel":
+            wanted, met = ([view for view in found if is_to_cancel(view.job, view.state)] for found in (wanted, met))
         if not wanted:
             continue
         options = (command == "resume" and _resume_options(wanted, met)) or _options(_tell_apart(wanted, met))
@@ -90,9 +96,9 @@ def selection_commands(
         if options is not None and (command != "rerun" or chosen or options):
             line = " ".join(["seedfold", command, name, *chosen, *options, root])
             kinds[_selecting_text(does, command, wanted)] = line
-        kept = [view for view in wanted if view.state != "cancelled"]
+        kept = in_states(wanted, _NOT_CANCELLED)
         if command == "resume" and 0 < len(kept) < len(wanted):
-            kept_options = _options(_tell_apart(kept, [view for view in met if view.state != "cancelled"]))
+            kept_options = _options(_tell_apart(kept, in_states(met, _NOT_CANCELLED)))
             if kept_options is not None:
                 line = " ".join(["seedfold resume", name, "--keep-cancelled", *chosen, *kept_options, root])
                 kinds[f"start those of them that are not cancelled ({len(kept):,})"] = line
@@ -106,7 +112,7 @@ def selection_commands(
 def _selecting_text(does: str, command: str, wanted: Sequence[JobView]) -> str:
     count = f"{len(wanted):,}" if len(wanted) > 1 else "one"
     has, be = ("has", "is") if len(wanted) == 1 else ("have", "are")
-    cancelled = sum(view.state == "cancelled" for view in wanted)
+    cancelled = len(wanted) - len(in_states(wanted, _NOT_CANCELLED))
     more = f", {cancelled:,} of them cancelled" if 0 < cancelled < len(wanted) else ""
     return does.format(count, has if command in {"hold", "cancel"} else be) + more
 
@@ -153,9 +159,9 @@ def _tell_apart(wanted: Sequence[JobView], among: Sequence[JobView]) -> Conditio
     """A condition on settings, else on the ids of a few jobs."""
     if len(wanted) == len(among):
         return Condition()
-    jobs = [view.job for view in wanted]
-    found = find_condition(jobs, [view.job for view in among]) if len(among) <= MOST_TOLD_APART else None
-    return found or name_jobs(jobs)
+    is_small = len(among) <= MOST_TOLD_APART
+    found = find_condition(list(with_axes(wanted)), list(with_axes(among))) if is_small else None
+    return found or name_jobs([view.id for view in wanted])
 
 
 def job_commands(study: KeptStudy, view: JobView, *, has_weights: bool) -> list[dict[str, str]]:

@@ -78,13 +78,13 @@ def make_job_curves(study: KeptStudy, view: JobView) -> dict[str, Any]:
 def make_points(study: KeptStudy, where: Sequence[str], stage: str | None) -> dict[str, Any]:
     """Return axes and metrics of the done jobs of a stage, by default of the last one whose jobs have metrics."""
     snapshot = study.snapshot()
-    views = [view for view in select_views(snapshot, where, [stage] if stage else []) if view.state == "done"]
+    views: Sequence[JobView] = select_views(snapshot, where, [stage] if stage else []).in_states({"done"})
     if stage is None:
         stage = _stage_with_metrics(study, views)
-        views = [view for view in views if view.job.stage == stage]
+        views = [view for view in views if view.stage == stage]
     views = list(unique_by_id(views))
     shown = thin(views, MOST_POINTS)
-    axes = axis_names([view.job for view in shown])
+    axes = axis_names(shown)
     short = short_names(axes)
     metrics = study.results.names(shown)
     return {
@@ -110,11 +110,9 @@ def make_labels(snapshot: Snapshot, views: Sequence[JobView], left_out: Sequence
 
 
 def _label(view: JobView, shown: Sequence[str], short: Mapping[str, str], with_stage: bool) -> str:
-    parts = [view.job.stage] if with_stage else []
-    parts += [
-        f"{short[name]}={format_value(whole_number(view.job.axes[name]))}" for name in shown if name in view.job.axes
-    ]
-    return ", ".join(parts) or view.job.stage
+    parts = [view.stage] if with_stage else []
+    parts += [f"{short[name]}={format_value(whole_number(view.axes[name]))}" for name in shown if name in view.axes]
+    return ", ".join(parts) or view.stage
 
 
 def thin(items: Sequence[Any], most: int) -> list[Any]:
@@ -130,14 +128,14 @@ def _with_curves(snapshot: Snapshot, where: Sequence[str]) -> list[JobView]:
 
 
 def _last_time(view: JobView) -> float:
-    return float((view.job_state.event or {}).get("t", 0.0)) if view.state != "running" else 0.0
+    return view.last_time if view.state != "running" else 0.0
 
 
 def _curves_of(study: KeptStudy, view: JobView) -> Mapping[str, Points]:
     """The curves of a job; those of one that is done never change."""
     if view.state != "done":
         return read_curves(view)
-    return study.curves.get((view.job.id, view.job_state.attempt), lambda: read_curves(view))
+    return study.curves.get((view.id, view.attempt), lambda: read_curves(view))
 
 
 def _default_metric(views: Sequence[JobView], names: Sequence[str]) -> str | None:
@@ -150,7 +148,7 @@ def _default_metric(views: Sequence[JobView], names: Sequence[str]) -> str | Non
 
 def _curve(view: JobView, label: str, points: Points) -> dict[str, Any]:
     return {
-        "id": view.job.id,
+        "id": view.id,
         "label": label,
         "state": view.state,
         "running": view.state == "running",
@@ -159,12 +157,12 @@ def _curve(view: JobView, label: str, points: Points) -> dict[str, Any]:
 
 
 def _stage_with_metrics(study: KeptStudy, views: Sequence[JobView]) -> str | None:
-    first_of = {view.job.stage: view for view in reversed(views)}
+    first_of = {view.stage: view for view in reversed(views)}
     with_metrics = [stage for stage, view in first_of.items() if study.results.values_of(view)]
-    counts = {stage: sum(view.job.stage == stage for view in views) for stage in with_metrics}
+    counts = {stage: sum(view.stage == stage for view in views) for stage in with_metrics}
     return max(with_metrics, key=counts.__getitem__, default=None)
 
 
 def _point(study: KeptStudy, view: JobView, axes: Sequence[str], metrics: Sequence[str]) -> list[Any]:
     values = study.results.values_of(view)
-    return [view.job.id, *(axis_cell(view, axis) for axis in axes), *(values.get(name) for name in metrics)]
+    return [view.id, *(axis_cell(view, axis) for axis in axes), *(values.get(name) for name in metrics)]

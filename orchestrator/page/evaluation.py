@@ -35,9 +35,9 @@ def make_evaluation(study: KeptStudy, where: Sequence[str], split: str | None) -
 
 
 def _evaluate(study: KeptStudy, where: str, split: str | None) -> dict[str, Any]:
-    with study.lock:
-        finished, compare = find_by_code(study.overview).jobs, study.overview.report_settings.compare
-        planned = list(study.overview.jobs_by_address().values())
+    with study.long_reading() as overview:
+        finished, compare = find_by_code(overview).jobs, overview.report_settings.compare
+        planned = list(overview.jobs_by_address().values())
     runs, _ = select_runs(finished, where) if finished else (finished, ())
     files = split_files(runs)
     splits = list(dict.fromkeys(each.split for each in files))

@@ -16,10 +16,10 @@ from seedfold.results.tables.result_tables import averaged_axes
 
 def make_headline(study: KeptStudy) -> dict[str, Any] | None:
     """Return columns, rows and caption; None if no job is done."""
-    with study.lock:
-        finished = find_by_code(study.overview)
-        planned = finished.with_code(list(study.overview.jobs_by_address().values()))
-        compare = study.overview.report_settings.compare
+    with study.long_reading() as overview:
+        finished = find_by_code(overview)
+        planned = finished.with_code(list(overview.jobs_by_address().values()))
+        compare = overview.report_settings.compare
     read = {run.id: study.results.read(run.id, run.attempt, run.folder) for run in finished.jobs}
     results = {job: result for job, result in read.items() if result is not None}
     runs = [run for run in finished.jobs if run.id in results]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
@@ -11,8 +10,10 @@ from typing import Any
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.orchestrator.page.commands import selection_commands
 from seedfold.orchestrator.page.kept_studies import KeptStudy, Snapshot
+from seedfold.orchestrator.page.picked_views import PickedViews
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.job_states import STATES
+from seedfold.orchestrator.state.job_views import counted, with_axes
 from seedfold.orchestrator.state.overview import JobView
 from seedfold.orchestrator.state.selecting_conditions import condition_value, value_key
 from seedfold.results.evaluation.axes import axis_names, format_value, short_names
@@ -62,21 +63,26 @@ class _Column:
 
 def select_views(
     snapshot: Snapshot, where: Sequence[str], stages: Sequence[str] = (), states: Sequence[str] = ()
-) -> list[JobView]:
+) -> PickedViews:
     """Return the jobs that meet the conditions, in the order of the study. Raises UsageError for a bad condition."""
     selection = Selection.parse(where, stages)
-    selection.check_names(view.job for view in snapshot.views)
+    # Views that stay while all conditions are looked at: what one has read it does not read again.
+    views = list(with_axes(snapshot.views)) if where or stages else []
+    selection.check_names(views)
     for state in states:
         if state not in STATES:
             raise UsageError(f"state={state}: no such state{did_you_mean(state, STATES)}; states: {', '.join(STATES)}")
-    chosen = snapshot.views if not (where or stages) else selection.apply(snapshot.views, lambda view: view.job)
-    return [view for view in chosen if view.state in states] if states else chosen
+    chosen = PickedViews.all(snapshot.views)
+    if where or stages:
+        numbered = selection.apply(enumerate(views), lambda one: one[1])
+        chosen = chosen.at([place for place, _ in numbered])
+    return chosen.in_states(set(states)) if states else chosen
 
 
 def make_rows(study: KeptStudy, asked: RowQuestion) -> dict[str, Any]:
     """Return one page of the table, its columns, and the commands for the jobs that it has on all its pages."""
     snapshot = study.snapshot()
-    views = found = select_views(snapshot, asked.where, asked.stages, asked.states)
+    views = found = _select(study, snapshot, asked)
     columns = _columns(study, snapshot)
     if asked.sort:
         key = (snapshot.version, *_question_key(asked))
@@ -100,7 +106,14 @@ def make_rows(study: KeptStudy, asked: RowQuestion) -> dict[str, Any]:
     }
 
 
-def _commands(study: KeptStudy, snapshot: Snapshot, asked: RowQuestion, found: Sequence[JobView]) -> dict[str, Any]:
+def _select(study: KeptStudy, snapshot: Snapshot, asked: RowQuestion) -> PickedViews:
+    question = ("selected", tuple(asked.where), tuple(asked.stages), tuple(asked.states))
+    return study.once(
+        snapshot.version, question, lambda: select_views(snapshot, asked.where, asked.stages, asked.states)
+    )
+
+
+def _commands(study: KeptStudy, snapshot: Snapshot, asked: RowQuestion, found: PickedViews) -> dict[str, Any]:
     selected = select_views(snapshot, asked.where, asked.stages) if asked.states else found
     return selection_commands(study, asked.where, asked.stages, selected, found)
 
@@ -111,7 +124,7 @@ def _question_key(asked: RowQuestion) -> tuple[Any, ...]:
 
 def _columns(study: KeptStudy, snapshot: Snapshot) -> dict[str, _Column]:
     """The columns that need no results, by key. An axis of the name of another column is ``axis.NAME``."""
-    axes = study.once(snapshot.version, ("axes",), lambda: axis_names([view.job for view in snapshot.views]))
+    axes = study.once(snapshot.version, ("axes",), lambda: axis_names(view for view, _ in counted(snapshot.views)))
     short = short_names(axes)
     found = [_plain_column(key) for key in ("id", "stage")]
     found += [_axis_column(name, short[name]) for name in axes]
@@ -126,9 +139,9 @@ def _axis_column(name: str, short: str) -> _Column:
 
 def axis_cell(view: JobView, name: str) -> Any:
     """The value of an axis; lists and mappings as JSON text, None if the job does not have the axis."""
-    if name not in view.job.axes:
+    if name not in view.axes:
         return None
-    value = view.job.axes[name]
+    value = view.axes[name]
     return format_value(value) if isinstance(value, list | dict | tuple) or value is None else value
 
 
@@ -145,18 +158,13 @@ def _host(view: JobView) -> str | None:
     return event.get("host") or (event.get("process") or {}).get("host")
 
 
-def _seconds(view: JobView) -> float | None:
-    seconds = (view.job_state.event or {}).get("seconds") if view.state == "done" else None
-    return None if seconds is None else float(seconds)
-
-
 _PLAIN_VALUES: Mapping[str, Callable[[JobView], Any]] = {
-    "id": lambda view: view.job.id,
-    "stage": lambda view: view.job.stage,
+    "id": lambda view: view.id,
+    "stage": lambda view: view.stage,
     "state": lambda view: view.state,
-    "reason": lambda view: (view.job_state.reason or view.stale or "")[:_MOST_TEXT],
-    "attempt": lambda view: view.job_state.attempt or None,
-    "seconds": _seconds,
+    "reason": lambda view: view.reason[:_MOST_TEXT],
+    "attempt": lambda view: view.attempt or None,
+    "seconds": lambda view: view.seconds,
     "host": _host,
 }
 
@@ -175,16 +183,19 @@ def _find_column(study: KeptStudy, views: Sequence[JobView], columns: Mapping[st
     return _metric_column(study, key)
 
 
-def _sort(
-    study: KeptStudy, views: Sequence[JobView], columns: Mapping[str, _Column], asked: RowQuestion
-) -> list[JobView]:
+def _sort(study: KeptStudy, views: PickedViews, columns: Mapping[str, _Column], asked: RowQuestion) -> PickedViews:
     """Sort by a column: numbers before texts, and what has no value last, in either direction."""
     column = _find_column(study, views, columns, asked.sort or "")
-    valued = [(column.value(view), view) for view in views]
-    present = [(value, view) for value, view in valued if _has_value(value)]
-    absent = [view for value, view in valued if not _has_value(value)]
+    valued = [(column.value(view), place) for view, place in _each(views, column)]
+    present = [(value, place) for value, place in valued if _has_value(value)]
+    absent = [place for value, place in valued if not _has_value(value)]
     ordered = sorted(present, key=lambda pair: _rank(pair[0]), reverse=asked.descending)
-    return [*(view for _, view in ordered), *absent]
+    return views.at([*(place for _, place in ordered), *absent])
+
+
+def _each(views: PickedViews, column: _Column) -> Iterable[tuple[JobView, int]]:
+    """The views, with their places in the study, to ask for a column of each."""
+    return zip(with_axes(views) if column.kind == "axis" else views, views.places, strict=True)
 
 
 def _has_value(value: Any) -> bool:
@@ -195,27 +206,25 @@ def _rank(value: Any) -> tuple[int, Any]:
     return (0, value) if isinstance(value, int | float) else (1, str(value))
 
 
-def _groups(
-    study: KeptStudy, views: Sequence[JobView], columns: Mapping[str, _Column], name: str
-) -> list[dict[str, Any]]:
+def _groups(study: KeptStudy, views: PickedViews, columns: Mapping[str, _Column], name: str) -> list[dict[str, Any]]:
     column = _find_column(study, views, columns, name)
-    members: dict[Hashable, list[JobView]] = {}
+    members: dict[Hashable, list[int]] = {}
     values: dict[Hashable, Any] = {}
-    for view in views:
+    for view, place in _each(views, column):
         value = column.value(view)
         key = value_key(value)
         values.setdefault(key, value)
-        members.setdefault(key, []).append(view)
+        members.setdefault(key, []).append(place)
     with_means = len(views) <= _MOST_READ or study.results.are_read(views)
     return [
         {
             "value": values[key],
             "where": f"{name}={condition_value(values[key])}" if column.kind == "axis" else None,
             "jobs": len(own),
-            "states": dict(Counter(view.state for view in own)),
+            "states": dict(own.counts),
             "means": _means(study, own) if with_means else {},
         }
-        for key, own in list(members.items())[:_MOST_GROUPS]
+        for key, own in ((key, views.at(places)) for key, places in list(members.items())[:_MOST_GROUPS])
     ]
 
 

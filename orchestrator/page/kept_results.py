@@ -26,8 +26,8 @@ class KeptResults:
         """The result of a job that is done; None for any other, and for one that cannot be read."""
         if view.state != "done":
             return None
-        key = view.job.id, view.job_state.attempt
-        return self._results.get(key) or self.read(*key, view.job_state.holding_study.result_folder(*key))
+        key = view.id, view.attempt
+        return self._results.get(key) or self.read(*key, view.result_folder)
 
     def read(self, job: str, attempt: int, folder: Path) -> Result | None:
         """The result that an attempt has published in a folder; None if it cannot be read."""
@@ -42,7 +42,7 @@ class KeptResults:
 
     def values_of(self, view: JobView) -> Values:
         """The metrics that the report shows, by the names of their columns in `seedfold results STUDY runs`."""
-        key = view.job.id, view.job_state.attempt
+        key = view.id, view.attempt
         if key in self._values:
             return self._values[key]
         from seedfold.results.report.headline import shown_metrics
@@ -56,7 +56,7 @@ class KeptResults:
 
     def are_read(self, views: Iterable[JobView]) -> bool:
         """Whether the metrics of all these jobs are known already."""
-        return all((view.job.id, view.job_state.attempt) in self._values for view in views if view.state == "done")
+        return all((view.id, view.attempt) in self._values for view in views if view.state == "done")
 
     def names(self, views: Iterable[JobView]) -> list[str]:
         """The names of the metrics of jobs, in the order in which they first occur."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +21,7 @@ from seedfold.orchestrator.page.answers import not_found, one_line
 from seedfold.orchestrator.page.kept_results import KeptResults
 from seedfold.orchestrator.page.late_values import AnswerCache, LateValue
 from seedfold.orchestrator.state.job_lookup import MIN_PREFIX_LENGTH
+from seedfold.orchestrator.state.job_views import JobViews, others_of
 from seedfold.orchestrator.state.overview import JobView, Overview, unique_by_id
 
 T = TypeVar("T")
@@ -29,20 +32,38 @@ _JUDGE_EVERY_S = 10.0
 _MOST_STUDIES = 16
 _MOST_CURVES = 1000
 _MOST_PREDICTIONS = 8
+_LARGE = 5000
+"""Of more jobs than these it takes seconds to ask about each."""
 _READ_ANEW_EVERY_S = 6 * 3600.0
 """After how long a study is read from its beginning: until then each result counts as young that was when it began."""
 _ENDED_STATES = frozenset({"done", "failed", "cancelled"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Snapshot:
-    """The jobs of a study at one moment. ``version`` is another number whenever anything of it has changed."""
+    """The jobs of a study at one moment. ``version`` is another number whenever anything of it has changed.
+
+    A view of a done job is made when somebody asks for it, and reads then what it needs.
+    """
 
     study: str
     version: int
-    views: list[JobView]
-    unique: list[JobView]
-    by_id: Mapping[str, JobView]
+    views: Sequence[JobView]
+
+    @cached_property
+    def unique(self) -> Sequence[JobView]:
+        """One view for each job."""
+        return unique_by_id(self.views)
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """The place of each job among the unique ones, by its id."""
+        ids = self.unique.ids if isinstance(self.unique, JobViews) else [view.id for view in self.unique]
+        return {job: place for place, job in enumerate(ids)}
+
+    def view_of(self, job: str) -> JobView:
+        """Return the view of an id."""
+        return self.unique[self.places[job]]
 
 
 class KeptStudy:
@@ -67,7 +88,7 @@ class KeptStudy:
     def overview(self) -> Overview:
         """The study as it was read last; to be used with the lock."""
         if self._overview is None:
-            self._overview = Overview(self.root, self.name, result_check="recent")
+            self._overview = Overview(self.root, self.name, result_check="recent", lock=self.lock)
         return self._overview
 
     def snapshot(self) -> Snapshot:
@@ -95,32 +116,39 @@ class KeptStudy:
         if before is not None and is_read:
             is_new = overview.ledger.refresh()
             is_due = now - self._judged_at > _JUDGE_EVERY_S and any(
-                view.state not in _ENDED_STATES for view in before.views
+                view.state not in _ENDED_STATES for view in others_of(before.views)
             )
             if not is_new and not is_due:
                 return before
             overview.refresh()
         self._judged_at = now
-        views = list(overview.job_views())
+        views = overview.job_views()
         if before is not None and views == before.views:
             return before
-        unique = list(unique_by_id(views))
-        by_id = {view.job.id: view for view in unique}
-        return Snapshot(self.name, before.version + 1 if before else 1, views, unique, by_id)
+        return Snapshot(self.name, before.version + 1 if before else 1, views)
+
+    @contextmanager
+    def long_reading(self) -> Iterator[Overview]:
+        """Yield the study for what asks about each job. A large one is read once more, so that no answer waits."""
+        if len(self.snapshot().views) > _LARGE:
+            yield Overview(self.root, self.name, result_check="recent")
+            return
+        with self.lock:
+            yield self.overview
 
     def running_folders(self) -> list[Path]:
         """Return the folders of the jobs that were running when the study was looked at last."""
-        views = self._snapshot.unique if self._snapshot else []
-        return [view.job_state.holding_study.job_folder(view.job.id) for view in views if view.state == "running"]
+        views = others_of(self._snapshot.unique) if self._snapshot else []
+        return [view.job_state.holding_study.job_folder(view.id) for view in views if view.state == "running"]
 
     def find_job(self, name: str) -> JobView:
         """Return the job of an id, or of the first characters of one. Raises 404 if none has it, or more than one."""
         snapshot = self.snapshot()
-        if name in snapshot.by_id:
-            return snapshot.by_id[name]
-        found = [view for job, view in snapshot.by_id.items() if job.startswith(name)]
+        if name in snapshot.places:
+            return snapshot.view_of(name)
+        found = [job for job in snapshot.places if job.startswith(name)]
         if len(name) >= MIN_PREFIX_LENGTH and len(found) == 1:
-            return found[0]
+            return snapshot.view_of(found[0])
         raise not_found(f"{self.name}: no job has the id {name[:64]!r}")
 
     def once(self, version: int, question: tuple[object, ...], make: Callable[[], T]) -> T:

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from seedfold.orchestrator.state.job_curves import Points
+from seedfold.orchestrator.state.job_views import counted
 from seedfold.orchestrator.state.overview import JobView
 from seedfold.orchestrator.state.selecting_conditions import Condition, value_key
 from seedfold.results.evaluation.axes import axis_names
@@ -14,15 +15,15 @@ from seedfold.results.evaluation.problem_axes import is_repetition
 
 def repeated_axes(views: Sequence[JobView]) -> list[str]:
     """Return the axes of seeds and folds."""
-    return [axis for axis in axis_names([view.job for view in views]) if is_repetition(axis)]
+    return [axis for axis in axis_names(view for view, _ in counted(views)) if is_repetition(axis)]
 
 
 def group_settings(views: Sequence[JobView], repeated: Sequence[str]) -> list[list[JobView]]:
     """Return the jobs of each setting, in the order in which the first of them come."""
     groups: dict[Hashable, list[JobView]] = {}
     for view in views:
-        own = tuple((axis, value_key(value)) for axis, value in view.job.axes.items() if axis not in repeated)
-        groups.setdefault((view.job.stage, own), []).append(view)
+        own = tuple((axis, value_key(value)) for axis, value in view.axes.items() if axis not in repeated)
+        groups.setdefault((view.stage, own), []).append(view)
     return list(groups.values())
 
 
@@ -37,7 +38,7 @@ def choose_members(group: Sequence[JobView]) -> list[JobView]:
 
 def setting_condition(view: JobView, repeated: Sequence[str]) -> str:
     """Return the condition that the jobs of a setting meet."""
-    return Condition({axis: [value] for axis, value in view.job.axes.items() if axis not in repeated}).text
+    return Condition({axis: [value] for axis, value in view.axes.items() if axis not in repeated}).text
 
 
 def mean_points(curves: Sequence[Points]) -> list[tuple[int, float | None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class StudyList:
     def _summary(self, folder: StudyFolder) -> dict[str, Any]:
         return summarise_study(folder, lambda: self._views(folder.name), self._size).to_json()
 
-    def _views(self, name: str) -> list[JobView]:
+    def _views(self, name: str) -> Sequence[JobView]:
         try:
             return self._studies.get(name).snapshot().views
         except HTTPException as error:

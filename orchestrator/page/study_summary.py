@@ -5,21 +5,24 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from operator import sub
 from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.errors import SeedfoldError
 from seedfold.jobs.terminal_text import terminal_log
 from seedfold.jobs.work import DataFailure
-from seedfold.orchestrator.dispatch.cancel import is_to_cancel
+from seedfold.orchestrator.dispatch.cancel import STATES_TO_CANCEL, is_to_cancel
 from seedfold.orchestrator.dispatch.queue_view import view_queue
 from seedfold.orchestrator.page.answers import one_line
 from seedfold.orchestrator.page.commands import failure_command, failure_kind, study_commands
 from seedfold.orchestrator.page.kept_studies import KeptStudy, Snapshot
+from seedfold.orchestrator.page.picked_views import PickedViews
 from seedfold.orchestrator.page.search_tab import has_search
 from seedfold.orchestrator.state.expected_end import seconds_to_end
 from seedfold.orchestrator.state.failure_places import MOST_GROUPS, find_failure_places
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES
+from seedfold.orchestrator.state.job_views import groups_of, others_of, with_axes
 from seedfold.orchestrator.state.overview import (
     FailureGroup,
     JobView,
@@ -85,7 +88,7 @@ def _lasting_part(study: KeptStudy, snapshot: Snapshot) -> dict[str, Any]:
         {"stage": stage, "states": states, "jobs": sum(states.values()), "done": states["done"]}
         for stage, states in counts["stages"].items()
     ]
-    done = [view for view in snapshot.unique if view.state == "done"]
+    done = PickedViews.all(snapshot.unique).in_states({"done"})
     return {
         "study": study.name,
         "jobs": counts["jobs"],
@@ -102,7 +105,7 @@ def _lasting_part(study: KeptStudy, snapshot: Snapshot) -> dict[str, Any]:
 
 def _count_to_cancel(study: KeptStudy, snapshot: Snapshot) -> Mapping[str, int]:
     """Count by state the jobs that `cancel` would cancel, also those of points that the study no longer has."""
-    found = [(view.job, view.state) for view in snapshot.unique if view.state != "done"]
+    found = [(view.job, view.state) for view in others_of(snapshot.unique) if view.state in STATES_TO_CANCEL]
     with study.lock:
         ledger, states = study.overview.ledger, study.overview.states
         found += [(ledger.plans.jobs[job], states.of(job).state) for job in removed_ids(study.overview)]
@@ -111,8 +114,8 @@ def _count_to_cancel(study: KeptStudy, snapshot: Snapshot) -> Mapping[str, int]:
 
 def _axes(views: Sequence[JobView]) -> Iterator[dict[str, Any]]:
     values: dict[str, dict[Hashable, Any]] = {}
-    for view in views:
-        for name, value in view.job.axes.items():
+    for view in with_axes(views):
+        for name, value in view.axes.items():
             values.setdefault(name, {}).setdefault(value_key(value), value)
     short = short_names(list(values))
     for name, found in values.items():
@@ -124,18 +127,18 @@ def _failures(study: KeptStudy, snapshot: Snapshot) -> Iterator[dict[str, Any]]:
     if not groups:
         return
     of_kind: dict[str, list[JobView]] = {}
-    for view in snapshot.unique:
+    for view in others_of(snapshot.unique):
         if view.state == "failed":
             of_kind.setdefault(failure_kind(view), []).append(view)
     for number, (group, place) in enumerate(zip(groups, find_failure_places(groups, snapshot.unique), strict=True)):
-        failed = [snapshot.by_id[job] for job in group.jobs]
+        failed = [snapshot.view_of(job) for job in group.jobs]
         condition = place.condition
         yield {
             "kind": group.kind,
             "reason": group.example["reason"],
             "count": group.job_count,
             "jobs": list(group.jobs[:_MOST_IDS]),
-            "axes": [dict(view.job.axes) for view in failed[:_MOST_IDS]],
+            "axes": [dict(view.axes) for view in failed[:_MOST_IDS]],
             # Which jobs fail so: those that meet the condition, and no others that have ended.
             "condition": condition.text if condition else None,
             "settings": [each for each in _axes(failed) if each["total"] <= _MOST_SETTINGS],
@@ -158,15 +161,19 @@ def _end_of_log(file: Path) -> str:
 
 def _elapsed_s(views: Sequence[JobView]) -> float | None:
     """Return the seconds from the first start to now, or to the last end where no job is active."""
-    began, ended = [], []
-    for view in views:
+    began, ended = list[float](), list[float]()
+    for group in groups_of(views):
+        began += map(sub, group.ended, group.seconds)
+        ended += group.ended
+    others = others_of(views)
+    for view in others:
         event = view.job_state.event
         if event is not None and event["e"] != "cancelled":
             began.append(float(event["t"]) - float(event.get("seconds", 0.0)))
             ended.append(float(event["t"]))
     if not began:
         return None
-    is_active = any(view.state in ACTIVE_STATES for view in views)
+    is_active = any(view.state in ACTIVE_STATES for view in others)
     return max(0.0, (time.time() if is_active else max(ended)) - min(began))
 
 

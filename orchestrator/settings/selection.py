@@ -12,7 +12,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 
 if TYPE_CHECKING:
-    from seedfold.jobs.conditions import Where
+    from seedfold.jobs.conditions import Selectable, Where
 
 T = TypeVar("T")
 TellSelected = Callable[[Sequence[JobDescription]], None]
@@ -41,7 +41,7 @@ class Selection:
         text = " ".join(f"{name} {shlex.quote(value)}" for name, value in options)
         return cls(_parse_where(where) if where else None, frozenset(stages), limit, text=text)
 
-    def check_names(self, jobs: Iterable[JobDescription]) -> None:
+    def check_names(self, jobs: Iterable[Selectable]) -> None:
         """Check the names against all jobs of a study. Raises UsageError for an unknown stage or axis."""
         if not self.stages and self.where is None:
             return
@@ -52,16 +52,16 @@ class Selection:
         if self.where is not None:
             self.where.check_for_jobs(jobs)
 
-    def matches(self, job: JobDescription) -> bool:
+    def matches(self, job: Selectable) -> bool:
         """Whether a job meets the conditions. The limit is not applied here."""
         if (self.stages and job.stage not in self.stages) or (self.ids is not None and job.id not in self.ids):
             return False
         return self.where is None or self.where.matches_job(job)
 
-    def apply(self, jobs: Iterable[T], description_of: Callable[[T], JobDescription]) -> list[T]:
+    def apply(self, jobs: Iterable[T], description_of: Callable[[T], Selectable]) -> list[T]:
         """Return those of ``jobs`` that are selected, in their order.
 
-        ``description_of`` returns the description of one.
+        ``description_of`` returns the description of one, or what else has its id, stage and axes.
         """
         return list(islice((job for job in jobs if self.matches(description_of(job))), self.limit))
 

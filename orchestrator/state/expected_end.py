@@ -58,9 +58,9 @@ def _ended(views: Sequence[JobView], stages: Collection[str]) -> Iterator[tuple[
         if group.example.job.stage in stages:
             yield from zip(group.ended, group.seconds, strict=True)
     for view in others_of(views):
-        event = view.job_state.event or {}
-        if view.state in ("done", "failed") and view.job.stage in stages and "seconds" in event:
-            yield float(event["t"]), float(event["seconds"])
+        if view.state in ("done", "failed") and view.stage in stages:
+            event = (view.job_state.event or {}) if view.state == "failed" else {}
+            yield view.last_time, view.seconds or float(event.get("seconds", 0.0))
 
 
 def _stays_held(view: JobView) -> bool:

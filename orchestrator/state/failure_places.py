@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from seedfold.orchestrator.state.job_views import JobView, JobViews, groups_of, others_of
+from seedfold.orchestrator.state.job_views import JobView, groups_of, others_of, with_axes
 from seedfold.orchestrator.state.overview import FailureGroup, unique_by_id
 from seedfold.orchestrator.state.selecting_conditions import MOST_TOLD_APART, Condition, ConditionFinder
 from seedfold.results.store.finished_job import Addressed
@@ -46,7 +46,7 @@ def find_failure_places(groups: Sequence[FailureGroup], views: Sequence[JobView]
     ended, others = _split(unique, 1 if is_small else len(unique) // _MOST_SAMPLED)
     every = ConditionFinder([*ended, *others])
     finder = ConditionFinder(ended) if is_small else None
-    failed = {view.job.id: view.job for view in others_of(unique) if view.state == "failed"}
+    failed = {view.id: view for view in others_of(unique) if view.state == "failed"}
     places = []
     for number, group in enumerate(groups):
         jobs = [failed[job] for job in group.jobs]
@@ -60,7 +60,6 @@ def _split(views: Sequence[JobView], step: int) -> tuple[list[Addressed], list[A
     ended: list[Addressed] = []
     others: list[Addressed] = []
     for view in others_of(views)[::step]:
-        (ended if view.state in _ENDED else others).append(view.job)
-    if isinstance(views, JobViews):
-        ended += [views.place_in_study(place) for group in groups_of(views) for place in group.places[::step]]
+        (ended if view.state in _ENDED else others).append(view)
+    ended += with_axes(views[place] for group in groups_of(views) for place in group.places[::step])
     return ended, others

@@ -6,22 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.settings.failures import RetryPolicies
-from seedfold.orchestrator.state.job_states import JobState, JobStates, count_states
-from seedfold.orchestrator.state.job_views import JobViews
+from seedfold.orchestrator.state.job_states import JobState, JobStates
+from seedfold.orchestrator.state.job_views import JobView, JobViews, counted, others_of
 
 
-class Viewed(Protocol):
-    """A job and its state."""
-
-    @property
-    def job(self) -> JobDescription:
-        """The job."""
+class WithState(Protocol):
+    """A job with its state."""
 
     @property
-    def job_state(self) -> JobState:
+    def state(self) -> str:
         """Its state."""
 
 
@@ -63,42 +58,43 @@ class _Tasks:
         return RetryPolicies.parse(self._ledger.last_submission_of[job].settings["failures"]).stop_after_identical
 
 
-def given_up_jobs(states: JobStates, views: Sequence[Viewed]) -> dict[str, list[str]]:
+def given_up_jobs(states: JobStates, views: Sequence[JobView]) -> dict[str, list[str]]:
     """Return the ids of the waiting jobs that were given up, by stage."""
     tasks, found = _Tasks(states), dict[str, list[str]]()
-    stages_with_failures = {view.job.stage for view in views if view.job_state.state == "failed"}
-    for view in views:
-        if view.job_state.state == "waiting" and view.job.stage in stages_with_failures and tasks.gave_up(view.job.id):
-            found.setdefault(view.job.stage, []).append(view.job.id)
+    others = others_of(views)
+    stages_with_failures = {view.stage for view in others if view.state == "failed"}
+    for view in others:
+        if view.state == "waiting" and view.stage in stages_with_failures and tasks.gave_up(view.id):
+            found.setdefault(view.stage, []).append(view.id)
     return found
 
 
 def given_up_lines(
-    states: JobStates, views: Sequence[Viewed], given_up: dict[str, list[str]], resume: str
+    states: JobStates, views: Sequence[JobView], given_up: dict[str, list[str]], resume: str
 ) -> Iterator[str]:
     """Say of each stage why its other jobs wait, and that they go on with the command ``resume``."""
-    tasks = _Tasks(states)
+    tasks, failed = _Tasks(states), [view for view in others_of(views) if view.state == "failed"]
     for stage, jobs in given_up.items():
-        of_stage = f" of stage {stage}" if len({view.job.stage for view in views}) > 1 else ""
-        why = _why(tasks, stage, jobs[0], [view.job_state for view in views if view.job.stage == stage])
+        of_stage = f" of stage {stage}" if len({view.stage for view, _ in counted(views)}) > 1 else ""
+        why = _why(tasks, stage, jobs[0], [view.job_state for view in failed if view.stage == stage])
         yield (
             f"{count_noun(len(jobs), 'job waits', 'jobs wait')}: the worker began no more{of_stage} after {why};"
             f" when the cause is mended: {resume}"
         )
 
 
-def _why(tasks: _Tasks, stage: str, job: str, of_stage: Sequence[JobState]) -> str:
+def _why(tasks: _Tasks, stage: str, job: str, failed: Sequence[JobState]) -> str:
     """After what the worker of a job began no more of its stage."""
     recorded = tasks.end_of(job).get("closed_after") or {}
     if stage not in recorded and "" in recorded:
         return f"the last try of a job that failed: {recorded['']}"
     equal = f"failures.stop_after_identical={tasks.limit_of(job)} equal failures"
-    reason = recorded.get(stage) or _most_frequent_reason(of_stage)
+    reason = recorded.get(stage) or _most_frequent_reason(failed)
     return f"{equal}: {reason}" if reason else equal
 
 
 def resume_text(
-    states: JobStates, views: Sequence[Viewed], all_views: Callable[[], Sequence[Viewed]] | None = None
+    states: JobStates, views: Sequence[WithState], all_views: Callable[[], Sequence[WithState]] | None = None
 ) -> str:
     """The command that starts the jobs that wait, and not those that somebody has cancelled.
 
@@ -107,7 +103,7 @@ def resume_text(
     study = states.ledger.study.name
     if all_views is not None and len(views) < len(states.ledger.plans.current_ids()):
         views = all_views()
-    counts = count_states(view.job_state for view in (views.others.values() if isinstance(views, JobViews) else views))
+    counts = Counter(view.state for view in (views.others.values() if isinstance(views, JobViews) else views))
     # Where nothing else is to be started, it is the cancelled jobs that are meant.
     if not counts["cancelled"] or not any(counts[state] for state in ("waiting", "failed", "blocked", "lost")):
         return f"seedfold resume {study}"
@@ -115,9 +111,8 @@ def resume_text(
     return f"seedfold resume {study} --keep-cancelled (without this option, it also starts the {jobs})"
 
 
-def _most_frequent_reason(found: Sequence[JobState]) -> str | None:
+def _most_frequent_reason(failed: Sequence[JobState]) -> str | None:
     """The reason of the failures of which there are the most: earlier versions did not record which they were."""
-    failed = [one for one in found if one.state == "failed" and one.event is not None]
-    digests = Counter(str(one.event.get("digest")) for one in failed if one.event)
-    most = max(digests, key=digests.__getitem__, default=None)
-    return next((one.reason for one in failed if one.event and str(one.event.get("digest")) == most), None)
+    digests = [str((one.event or {}).get("digest")) for one in failed]
+    most = max(Counter(digests).items(), key=lambda found: found[1], default=None)
+    return None if most is None else failed[digests.index(most[0])].reason

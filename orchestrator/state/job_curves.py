@@ -19,10 +19,9 @@ _NO_CURVES = ("job", "epoch")
 
 def has_curves(view: JobView) -> bool:
     """Whether a job has recorded anything by epoch or step."""
-    state = view.job_state
-    if state.state == "done":
-        return state.event is not None and HISTORY_FILE in state.event["files"]
-    return state.attempt > 0 and (state.holding_study.job_folder(view.job.id) / RECORDS).is_dir()
+    if view.state == "done":
+        return HISTORY_FILE in view.result_files
+    return view.attempt > 0 and (view.job_state.holding_study.job_folder(view.id) / RECORDS).is_dir()
 
 
 def read_curves(view: JobView) -> Mapping[str, Points]:

@@ -6,32 +6,99 @@ views one after the other, as from a list: each is made when it is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.state.job_states import JobState
-from seedfold.results.store.finished_job import Addressed
+
+_READ_AT_ONCE = 1000
 
 
-@dataclass(frozen=True, slots=True)
 class JobView:
     """One job and its state; ``changes`` say why the result of a done job is stale."""
 
-    job: JobDescription
-    job_state: JobState
-    changes: tuple[str, ...] = ()
+    __slots__ = ("_job", "_job_state", "changes")
+
+    def __init__(self, job: JobDescription, job_state: JobState, changes: tuple[str, ...] = ()) -> None:
+        self._job, self._job_state, self.changes = job, job_state, changes
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, JobView):
+            return NotImplemented
+        return (self.job, self.job_state, self.changes) == (other.job, other.job_state, other.changes)
+
+    @property
+    def job(self) -> JobDescription:
+        """The job's description."""
+        return self._job
+
+    @property
+    def job_state(self) -> JobState:
+        """The job's state, with the event that decides it."""
+        return self._job_state
 
     @property
     def stale(self) -> str | None:
         """The first of the changes."""
         return self.changes[0] if self.changes else None
 
+    # What follows is known of every job without its description and its event (see `LateView`).
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self.job.id
+
+    @property
+    def stage(self) -> str:
+        """The job's stage."""
+        return self.job.stage
+
+    @property
+    def axes(self) -> Mapping[str, Any]:
+        """The job's axis values."""
+        return self.job.axes
+
     @property
     def state(self) -> str:
         """The job's state."""
         return self.job_state.state
+
+    @property
+    def reason(self) -> str:
+        """Why the job is in its state, or why its result is stale; empty if there is nothing to say."""
+        return self.job_state.reason or self.stale or ""
+
+    @property
+    def attempt(self) -> int:
+        """The latest attempt, or that whose result counts."""
+        return self.job_state.attempt
+
+    @property
+    def last_time(self) -> float:
+        """When its last event was (seconds since the epoch); 0 if there is none."""
+        return float((self.job_state.event or {}).get("t", 0.0))
+
+    @property
+    def seconds(self) -> float | None:
+        """How long a done job took; None for any other."""
+        seconds = (self.job_state.event or {}).get("seconds") if self.state == "done" else None
+        return None if seconds is None else float(seconds)
+
+    @property
+    def result_files(self) -> Collection[str]:
+        """The names of the files that a done job has published; none of any other job."""
+        return (self.job_state.event or {})["files"] if self.state == "done" else ()
+
+    @property
+    def result_folder(self) -> Path:
+        """The folder of the result of a done job."""
+        return self.job_state.holding_study.result_folder(self.id, self.attempt)
 
     def failure_json(self) -> dict[str, Any]:
         """The JSON form of a failed job, for scripts; ``log`` is None if nothing was printed.
@@ -55,18 +122,126 @@ class DoneGroup:
     """Done jobs without parents that differ in nothing that an overview shows; ``example`` is the first of the study.
 
     ``places`` are their numbers in the study, ``ended`` their times (seconds since the epoch), ``seconds`` how long
-    each took.
+    each took, ``attempts`` whose results count, and ``rows`` those of the plans.
     """
 
     example: JobView
     places: Sequence[int]
     ended: Sequence[float]
     seconds: Sequence[float]
+    attempts: Sequence[int]
+    rows: Sequence[int]
 
     @property
     def count(self) -> int:
         """How many they are."""
         return len(self.places)
+
+
+class LateView(JobView):
+    """The view of a job of a group. Its description and its event are read when somebody asks for one of them."""
+
+    __slots__ = ("_axes", "_group", "_id", "_number", "_source", "_whole")
+
+    def __init__(self, job: str, group: DoneGroup, number: int, source: LateSource) -> None:
+        """``number`` is the job's number in the group."""
+        self.changes = group.example.changes
+        self._id, self._group, self._number, self._source = job, group, number, source
+        self._axes: Mapping[str, Any] | None = None
+        self._whole: JobView | None = None
+
+    def _read(self) -> JobView:
+        if self._whole is None:
+            self._whole = self._source.read_view(self._group, self._number)
+        return self._whole
+
+    def read_axes_of(self, views: Sequence[LateView]) -> None:
+        """Read the axis values of other views of the study."""
+        read = self._source.read_axes([view._group.rows[view._number] for view in views])
+        for view, axes in zip(views, read, strict=True):
+            view._axes = axes
+
+    @property
+    def job(self) -> JobDescription:
+        """The job's description."""
+        return self._read().job
+
+    @property
+    def job_state(self) -> JobState:
+        """The job's state, with its event."""
+        return self._read().job_state
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self._id
+
+    @property
+    def stage(self) -> str:
+        """The job's stage."""
+        return self._group.example.stage
+
+    @property
+    def axes(self) -> Mapping[str, Any]:
+        """The job's axis values."""
+        if self._axes is None:
+            [self._axes] = self._source.read_axes([self._group.rows[self._number]])
+        return self._axes
+
+    @property
+    def state(self) -> str:
+        """The job's state."""
+        return "done"
+
+    @property
+    def reason(self) -> str:
+        """Why its result is stale."""
+        return self.stale or ""
+
+    @property
+    def attempt(self) -> int:
+        """The attempt whose result counts."""
+        return self._group.attempts[self._number]
+
+    @property
+    def last_time(self) -> float:
+        """When it was done."""
+        return self._group.ended[self._number]
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took."""
+        return self._group.seconds[self._number]
+
+    @property
+    def result_files(self) -> Collection[str]:
+        """The names of the files that it has published; they are the same in the whole group."""
+        return self._group.example.result_files
+
+    @property
+    def result_folder(self) -> Path:
+        """The folder of its result."""
+        return self._group.example.job_state.holding_study.result_folder(self._id, self.attempt)
+
+
+class LateSource(Protocol):
+    """How to read what a `LateView` does not have."""
+
+    def read_view(self, group: DoneGroup, number: int) -> JobView:
+        """Return the view of the job of a number in a group, with description and event."""
+
+    def read_axes(self, rows: Sequence[int]) -> Sequence[Mapping[str, Any]]:
+        """Return the axis values of the jobs in some rows of the plans."""
+
+
+def with_axes(views: Iterable[JobView]) -> Iterator[JobView]:
+    """Yield views of one study whose axis values somebody is about to ask for: these are read for many at a time."""
+    remaining = iter(views)
+    while some := list(islice(remaining, _READ_AT_ONCE)):
+        late = [view for view in some if isinstance(view, LateView)]
+        if late:
+            late[0].read_axes_of(late)
+        yield from some
 
 
 class JobViews(Sequence[JobView]):
@@ -75,36 +250,50 @@ class JobViews(Sequence[JobView]):
     def __init__(
         self,
         ids: Sequence[str],
-        make_view: Callable[[int, DoneGroup], JobView],
         groups: Sequence[DoneGroup],
         others: Mapping[int, JobView],
-        find_place: Callable[[int], Addressed],
+        source: LateSource,
     ) -> None:
-        """``make_view`` returns the view of the job at a place, which is in a group; ``find_place`` its axes alone."""
         self.ids = ids
         self.groups = groups
         self.others = others
-        self._make_view = make_view
-        self._find_place = find_place
-        self._group_at: dict[int, DoneGroup] = {}
+        self.source = source
+        self._places: tuple[Sequence[int], Sequence[int]] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the jobs, their states and their results are the same; no description and no event is read."""
+        if not isinstance(other, JobViews):
+            return NotImplemented
+        return (self.ids, self.groups, self.others) == (other.ids, other.groups, other.others)
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def state_at(self, place: int) -> str:
+        """Return the state of the job at a place."""
+        other = self.others.get(place)
+        return "done" if other is None else other.state
 
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
             return [self[one] for one in range(*place.indices(len(self)))]
         place = range(len(self))[place]
-        return self.others.get(place) or self._make_view(place, self._groups_by_place()[place])
+        other = self.others.get(place)
+        return self._late_view(place) if other is None else other
 
-    def place_in_study(self, place: int) -> Addressed:
-        """Return stage and axes of a job, for which its description need not be read."""
-        return self.others[place].job if place in self.others else self._find_place(place)
+    def _late_view(self, place: int) -> JobView:
+        group_at, number_at = self._in_groups()
+        return LateView(self.ids[place], self.groups[group_at[place]], number_at[place], self.source)
 
-    def _groups_by_place(self) -> Mapping[int, DoneGroup]:
-        if not self._group_at:
-            self._group_at = {place: group for group in self.groups for place in group.places}
-        return self._group_at
+    def _in_groups(self) -> tuple[Sequence[int], Sequence[int]]:
+        """The number of the group of each place, and the number that the place has in it."""
+        if self._places is None:
+            group_at, number_at = array("i", bytes(4 * len(self))), array("i", bytes(4 * len(self)))
+            for number, group in enumerate(self.groups):
+                for in_group, place in enumerate(group.places):
+                    group_at[place], number_at[place] = number, in_group
+            self._places = group_at, number_at
+        return self._places
 
     def __iter__(self) -> Iterator[JobView]:
         return map(self.__getitem__, range(len(self)))
@@ -146,10 +335,6 @@ def _of_stage(views: JobViews, stage: str) -> JobViews:
     others = {place: view for place, view in views.others.items() if view.job.stage == stage}
     places = sorted(others.keys() | {place for group in groups for place in group.places})
     at = {place: number for number, place in enumerate(places)}
-    return JobViews(
-        [views.ids[place] for place in places],
-        lambda number, _: views[places[number]],
-        [replace(group, places=[at[place] for place in group.places]) for group in groups],
-        {at[place]: view for place, view in others.items()},
-        lambda number: views.place_in_study(places[number]),
-    )
+    ids = [views.ids[place] for place in places]
+    own = [replace(group, places=[at[place] for place in group.places]) for group in groups]
+    return JobViews(ids, own, {at[place]: view for place, view in others.items()}, views.source)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -26,12 +27,13 @@ from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.axes_text import axes_text, value_text
 from seedfold.orchestrator.state.code_axis import find_code_axis
 from seedfold.orchestrator.state.code_versions import FinishedAttempt
+from seedfold.orchestrator.state.done_views import DoneViews
 from seedfold.orchestrator.state.given_up import given_up_jobs, given_up_lines, resume_text
 from seedfold.orchestrator.state.held_lines import held_lines, kept_back
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobState, JobStates, ResultCheck, count_states
-from seedfold.orchestrator.state.job_views import DoneGroup, JobViews, by_stage, counted, groups_of, others_of
 from seedfold.orchestrator.state.job_views import JobView as JobView
+from seedfold.orchestrator.state.job_views import JobViews, by_stage, counted, groups_of, others_of
 from seedfold.orchestrator.state.stale_lines import WaysOn, count_stale_by_kind, package_lines, stale_lines
 from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
 
@@ -73,8 +75,11 @@ class Overview:
         *,
         with_removed: bool = False,
         only: Selection | None = None,
+        lock: AbstractContextManager[Any] | None = None,
     ) -> None:
+        """``lock`` is held while a view reads what it does not have: other threads may refresh the overview."""
         self.root = root
+        self._lock = lock or nullcontext()
         self.with_removed = with_removed
         self.only = only or Selection()
         self.folder: StudyFolder = root.existing_study(study_name)
@@ -122,33 +127,16 @@ class Overview:
 
     def _all_views(self, rows: Sequence[int]) -> JobViews:
         """The views of the jobs in some rows of the plans; those that are done and alike are looked at once."""
-        plans, table = self.ledger.plans.table, self.ledger.table
+        plans, done = self.ledger.plans.table, DoneViews(self.ledger, self._lock)
         ids = [plans.ids[row] for row in rows]
         groups, grouped = [], set[int]()
         for places in self.states.find_done(rows).values():
-            done = table.rows_with(ids[place] for place in places)
-            ended, seconds = [table.times[row] for row in done], [table.seconds[row] for row in done]
-            groups.append(DoneGroup(self.job_view(plans.job(rows[places[0]])), places, ended, seconds))
+            groups.append(done.group(self.job_view(plans.job(rows[places[0]])), rows, places))
             grouped.update(places)
         rest = [place for place in range(len(rows)) if place not in grouped] if len(grouped) < len(rows) else []
         self.states.prefetch_results(ids[place] for place in rest)
         others = {place: self.job_view(plans.job(rows[place])) for place in rest}
-        return JobViews(
-            ids,
-            lambda place, group: self._done_view(plans.job(rows[place]), group),
-            groups,
-            others,
-            lambda place: plans.place(rows[place]),
-        )
-
-    def _done_view(self, job: JobDescription, group: DoneGroup) -> JobView:
-        """The view of a job of a group: what was found of all of them needs not be found again."""
-        event = self.ledger.latest_event(job.id)
-        attempt = self.ledger.table.attempts[self.ledger.table.row(job.id)]
-        if event is None or event["e"] != "done":
-            # It was begun again since the group was made.
-            return self.job_view(job)
-        return JobView(job, JobState("done", self.folder, attempt, event=event), group.example.changes)
+        return JobViews(ids, groups, others, done)
 
     def jobs_by_address(self) -> dict[Address, JobDescription]:
         """The current jobs by address, with one more axis for each other key in which jobs of a stage differ.
@@ -182,7 +170,7 @@ def unique_by_id(views: Iterable[JobView]) -> Sequence[JobView]:
     if groups_of(views):
         # Jobs are only put together where each has one address.
         return cast("JobViews", views)
-    return list({view.job.id: view for view in views}.values())
+    return list({view.id: view for view in views}.values())
 
 
 def status_to_json(study_name: str, views: Sequence[JobView]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from seedfold.jobs.description import JobDescription
+from seedfold.jobs.description import SHORT_ID_LENGTH
 from seedfold.results.evaluation.axes import format_value
 from seedfold.results.store.finished_job import Addressed
 
@@ -109,9 +109,9 @@ def find_condition(wanted: Sequence[Addressed], among: Sequence[Addressed]) -> C
     return ConditionFinder(among).find(wanted)
 
 
-def name_jobs(wanted: Sequence[JobDescription]) -> Condition | None:
+def name_jobs(wanted: Sequence[str]) -> Condition | None:
     """Return the condition on the ids of a few jobs; None for many."""
-    return Condition(jobs=[job.short_id for job in wanted]) if len(wanted) <= _MOST_NAMED else None
+    return Condition(jobs=[job[:SHORT_ID_LENGTH] for job in wanted]) if len(wanted) <= _MOST_NAMED else None
 
 
 def value_key(value: Any) -> Hashable:

@@ -309,6 +309,9 @@ def test_jobs_that_are_alike_are_counted_as_one_by_one(
     views = overview.job_views()
     one_by_one = [overview.job_view(job) for job in overview.jobs_at_addresses().values()]
     assert list(views) == one_by_one
+    for late, view in zip(views, one_by_one, strict=True):
+        for name in ("id", "stage", "axes", "state", "attempt", "last_time", "seconds", "reason", "result_folder"):
+            assert getattr(late, name) == getattr(view, name), name
     assert status_to_json("light", views) == status_to_json("light", one_by_one)
     counts = status_to_json("light", views)["states"]
     assert counts["done"] == len(views) - done

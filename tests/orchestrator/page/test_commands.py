@@ -15,9 +15,11 @@ STUDY = cast("KeptStudy", SimpleNamespace(name="sweep", root=SimpleNamespace(pat
 
 def view(state: str = "done", stage: str = "train", **axes: Any) -> JobView:
     identity = f"{abs(hash((stage, tuple(axes.items())))):x}".ljust(64, "0")
-    job = SimpleNamespace(id=identity, short_id=identity[:12], stage=stage, axes=axes, run="toy.run")
     event = {"kind": "error"} if state == "failed" else None
-    return cast("JobView", SimpleNamespace(job=job, state=state, job_state=SimpleNamespace(event=event)))
+    states = {"state": state, "job_state": SimpleNamespace(event=event)}
+    return cast(
+        "JobView", SimpleNamespace(id=identity, stage=stage, axes=axes, job=SimpleNamespace(run="toy"), **states)
+    )
 
 
 def sweep() -> list[JobView]:
@@ -39,7 +41,7 @@ def test_jobs_that_no_settings_tell_apart_are_named_by_their_ids() -> None:
     diagonal = [jobs[0], jobs[3]]
     command = failure_command(STUDY, "error", diagonal, jobs)
     assert command is not None
-    assert f"--where job={diagonal[0].job.short_id},{diagonal[1].job.short_id} " in command
+    assert f"--where job={diagonal[0].id[:12]},{diagonal[1].id[:12]} " in command
     many = [view("failed", seed=seed, other=seed % 2) for seed in range(60)]
     assert failure_command(STUDY, "error", many[:40], many) is None
 
@@ -58,7 +60,7 @@ def test_commands_meet_only_the_jobs_that_are_shown() -> None:
     assert every["resume"] == "seedfold resume sweep --keep-cancelled --root runs"
     assert "rerun" not in every
     assert every["status"] == "seedfold status sweep --root runs"
-    wide = [each for each in jobs if each.job.axes["width"] == 64]
+    wide = [each for each in jobs if each.axes["width"] == 64]
     assert lines(wide, wide, ("width=64",))["rerun"] == "seedfold rerun sweep --where width=64 --root runs"
 
 
@@ -81,7 +83,7 @@ def test_what_is_cancelled_is_told_and_may_be_left_so() -> None:
     kept = answer["start those of them that are not cancelled (5)"]
     assert kept == "seedfold resume sweep --keep-cancelled --root runs"
     assert answer["cancel the one that has not ended"] == "seedfold cancel sweep --root runs"
-    wide = [each for each in jobs if each.job.axes["width"] == 64]
+    wide = [each for each in jobs if each.axes["width"] == 64]
     answer = {each["does"]: each["command"] for each in selection_commands(STUDY, (), (), jobs, wide)["commands"]}
     kept = answer["start those of them that are not cancelled (2)"]
     assert kept == "seedfold resume sweep --keep-cancelled --where width=64 --root runs"

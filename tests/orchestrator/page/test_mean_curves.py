@@ -16,7 +16,7 @@ from seedfold.orchestrator.state.overview import JobView
 
 
 def view(state: str, **axes: Any) -> JobView:
-    return cast("JobView", SimpleNamespace(job=SimpleNamespace(stage="train", axes=axes), state=state))
+    return cast("JobView", SimpleNamespace(stage="train", axes=axes, state=state))
 
 
 def test_jobs_of_a_setting_differ_in_seeds_and_folds_alone() -> None:

@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, NoReturn, cast
 
-from seedfold.orchestrator.ledger.plan_table import Place
 from seedfold.orchestrator.state import failure_places
 from seedfold.orchestrator.state.failure_places import find_failure_places
 from seedfold.orchestrator.state.job_views import DoneGroup, JobView, JobViews
 from seedfold.orchestrator.state.overview import FailureGroup
 
 
-def place_of(number: int) -> Place:
-    return Place("fit", {"lr": 1.0 if number % 10 == 0 else 0.1, "seed": number // 10})
+def axes_of(number: int) -> dict[str, Any]:
+    return {"lr": 1.0 if number % 10 == 0 else 0.1, "seed": number // 10}
 
 
 def view(number: int, state: str) -> JobView:
-    job = SimpleNamespace(id=f"job{number}", stage="fit", axes=place_of(number).axes)
-    return cast("JobView", SimpleNamespace(job=job, state=state))
+    found = SimpleNamespace(id=f"job{number}", stage="fit", axes=axes_of(number), state=state, changes=())
+    return cast("JobView", found)
+
+
+class OnlyAxes:
+    """Reads the axes of jobs; their descriptions and events may not be read."""
+
+    def read_view(self, group: DoneGroup, number: int) -> NoReturn:
+        raise AssertionError(f"the description of {group.places[number]} was read")
+
+    def read_axes(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        return [axes_of(row) for row in rows]
 
 
 def study(count: int, failed: list[int], **states: str) -> JobViews:
     """A study whose other jobs are done; ``states`` by ``job7``. The description of none of these may be read."""
-
-    def refuse(place: int, group: DoneGroup) -> NoReturn:
-        raise AssertionError(f"the description of {place} was read")
-
     told = dict.fromkeys(failed, "failed") | {int(job[3:]): state for job, state in states.items()}
     others = {number: view(number, state) for number, state in sorted(told.items())}
     places = [number for number in range(count) if number not in others]
-    group = DoneGroup(view(places[0], "done"), places, [0.0] * len(places), [1.0] * len(places))
-    return JobViews([f"job{number}" for number in range(count)], refuse, [group], others, place_of)
+    times, attempts = [0.0] * len(places), [1] * len(places)
+    group = DoneGroup(view(places[0], "done"), places, times, times, attempts, places)
+    return JobViews([f"job{number}" for number in range(count)], [group], others, OnlyAxes())
 
 
 def texts(views: JobViews, *groups: list[int]) -> list[str]:
