@@ -197,7 +197,8 @@ def test_what_was_computed_before_an_end_is_kept(away: Toy, how: signal.Signals)
     if how == signal.SIGINT:
         # A process that was only starting may still say its name.
         assert (code, stderr.strip().splitlines()[-1]) == (130, "seedfold: interrupted")
-        assert "Traceback" not in stderr
+        # Python says so itself where the signal comes while it imports a module.
+        assert "Traceback" not in stderr.partition("Exception ignored in")[0]
     before = parts(away)
     table = pd.read_csv(io.StringIO(away.output_of(*command)))
     assert table["task"].unique().tolist() == list(TASKS)
