@@ -31,7 +31,7 @@ def test_a_worker_begins_jobs_in_the_order_and_another_order_makes_no_new_jobs(t
     assert "nothing to start" in toy.launch("order=[seed]", experiment="light").stdout
 
 
-def test_what_has_failed_is_tried_again_after_what_has_not(toy: Toy) -> None:
+def test_what_has_failed_is_tried_again_after_what_has_not(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else it fails again, its stage is given up again, and the other jobs never begin."""
     alike = ("fail_seeds=[0]", "failures.stop_after_identical=3", "cluster.slots=1")
     ended = toy.launch("--wait", *alike, experiment="light")
@@ -51,3 +51,6 @@ def test_what_has_failed_is_tried_again_after_what_has_not(toy: Toy) -> None:
         "seedfold resume light --keep-cancelled (without this option, it also starts the 1 cancelled job)"
     )
     assert all(only_not_cancelled in line for line in advised), said
+    install(monkeypatch)
+    toy.run_in_process("resume", "light", "cluster.executor=slurm")
+    assert seeds_and_folds(toy, submissions(toy)[-1].jobs) == [(1, 2), (0, 0), (0, 1), (0, 2)]
