@@ -200,6 +200,9 @@ class Ledger:
         """Add events to the records that are in memory; the table of the log has all of them."""
         for job, event in added:
             self._has_news = True
+            if event["e"] == "throttled":
+                # It is the study's, and no job's.
+                continue
             if job in self._records:
                 self._records[job].add_event(event)
             if self._cancelled is not None:
