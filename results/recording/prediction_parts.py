@@ -86,7 +86,8 @@ class PredictionParts:
         folder = self._folder / split / head.replace("/", "%2F")
         folder.mkdir(parents=True, exist_ok=True)
         # Not buffered: what was handed over is there even if the process ends without a word.
-        file = (folder / f"{self._attempt}-{self._rank:05}-{uuid4().hex}{SUFFIX}").open("xb", buffering=0)
+        # Nobody else has the name. "x" would fail where the kernel opens the file again after a stale handle.
+        file = (folder / f"{self._attempt}-{self._rank:05}-{uuid4().hex}{SUFFIX}").open("wb", buffering=0)
         return pa.ipc.new_stream(file, schema)
 
 
