@@ -77,6 +77,8 @@ def resume(
     advance_study(root, ledger)
     header = ledger.plans.header
     assert header is not None
+    if choose is not None and SEARCH in header.settings:
+        raise UsageError(f"study {name} searches: its jobs are not run again; launch a study with other settings")
     code_folder = folder or Path(header.folder)
     jobs, settings = apply_volatile_overrides(list(ledger.plans.current_jobs.values()), header.settings, overrides)
     refuse_secrets(jobs, settings, overrides, os.environ)
@@ -101,8 +103,6 @@ def resume(
         tell([one.job for one in starting])
     check_with_scheduler(study, starting, settings)
     if SEARCH in settings:
-        if choose is not None:
-            raise UsageError(f"study {name} searches: its jobs are not run again; launch a study with other settings")
         return _resume_search(root, ledger, starting, PlanHeader.create(overrides, (), settings, code_folder))
     code = choose_snapshots(study, ledger, starting, settings, code_folder, original_code)
     if starting:

@@ -68,15 +68,15 @@ class EventLog:
         keep(self._study, "events", facts | {"kinds": self.table.kinds_json()}, self.table.columns())
         self._bytes_read = 0
 
-    def read_new(self) -> Iterator[tuple[str, Event]]:
-        """Read the events that were appended since the last call, and yield each with its job."""
+    def read_new(self) -> Iterator[tuple[str | None, Event]]:
+        """Read the events that were appended since the last call, and yield each with its job; None for the study."""
         return self._add(self._reader.read_lines())
 
-    def read_past_caches(self) -> Iterator[tuple[str, Event]]:
+    def read_past_caches(self) -> Iterator[tuple[str | None, Event]]:
         """Do as `read_new`, past what this machine has of the files in memory."""
         return self._add(self._reader.read_past_caches())
 
-    def _add(self, lines: Iterable[EventLine]) -> Iterator[tuple[str, Event]]:
+    def _add(self, lines: Iterable[EventLine]) -> Iterator[tuple[str | None, Event]]:
         add = self.table.add
         for event, file, start, length in lines:
             if "job" in event and "jobs" not in event:
@@ -87,7 +87,7 @@ class EventLog:
             self._bytes_read += length
             if event["e"] == "throttled":
                 self._add_study_events([event])
-                yield "", event
+                yield None, event
                 continue
             for job, one in _of_each_job(event):
                 add(job, one, one["n"], file, start, length)

@@ -196,12 +196,11 @@ class Ledger:
         """Read events that other machines have recorded and that caches of this machine still hide."""
         self._add_new(self._log.read_past_caches())
 
-    def _add_new(self, added: Iterable[tuple[str, Event]]) -> None:
+    def _add_new(self, added: Iterable[tuple[str | None, Event]]) -> None:
         """Add events to the records that are in memory; the table of the log has all of them."""
         for job, event in added:
             self._has_news = True
-            if event["e"] == "throttled":
-                # It is the study's, and no job's.
+            if job is None:
                 continue
             if job in self._records:
                 self._records[job].add_event(event)
