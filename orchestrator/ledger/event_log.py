@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from seedfold.orchestrator.ledger.damaged_files import DamagedFileError
@@ -28,17 +28,19 @@ _MOST_OPEN = 8
 class EventLog:
     """The events. ``table`` has what they say of each job."""
 
-    def __init__(self, study: StudyFolder) -> None:
+    def __init__(self, study: StudyFolder, has_file: Callable[[str], bool] | None = None) -> None:
+        """``has_file`` says which files are read, by their names. What was kept is of all files."""
         self._study = study
         self._folder = str(study.events_folder)
-        self._reader = EventReader(study.events_folder)
+        self._reader = EventReader(study.events_folder, has_file)
         self.table = JobTable()
         self._study_events: list[Event] = []
         self._of_many_jobs: dict[tuple[int, int], list[Event]] = {}
         self._open: OrderedDict[int, int] = OrderedDict()
         self._bytes_read = 0
         self.throttle = Throttle()
-        self._restore()
+        if has_file is None:
+            self._restore()
 
     @property
     def damaged_lines(self) -> Counter[str]:

@@ -12,7 +12,7 @@ import os
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -45,8 +45,9 @@ def time_after(earlier: Iterable[float]) -> float:
 class EventWriter:
     """Records events. No file is created before the first event."""
 
-    def __init__(self, folder: Path) -> None:
-        name = f"{os.uname().nodename}-{os.getpid()}-{time.time_ns()}-{os.urandom(3).hex()}.jsonl"
+    def __init__(self, folder: Path, prefix: str = "") -> None:
+        """``prefix`` is how the name of the file begins."""
+        name = f"{prefix}{os.uname().nodename}-{os.getpid()}-{time.time_ns()}-{os.urandom(3).hex()}.jsonl"
         self._file = JsonLinesAppender(folder / name)
 
     def append(self, event_kind: str, /, **details: Any) -> Event:
@@ -75,8 +76,10 @@ class EventReader:
     `read_lines` does the same for those who do not need the order, a part of a file at a time.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, has_file: Callable[[str], bool] | None = None) -> None:
+        """``has_file`` says which files are read, by their names; all of them by default."""
         self.folder = folder
+        self._has_file = has_file or (lambda name: True)
         self.names: list[str] = []
         """The files that have events, by their numbers."""
         self._numbers: dict[str, int] = {}
@@ -116,7 +119,8 @@ class EventReader:
             return []
 
     def _list_files(self) -> list[tuple[str, int]]:
-        entries = (entry for entry in os.scandir(self.folder) if entry.name.endswith(".jsonl") and entry.is_file())
+        listed = (entry for entry in os.scandir(self.folder) if entry.name.endswith(".jsonl"))
+        entries = (entry for entry in listed if self._has_file(entry.name) and entry.is_file())
         self._statuses = {entry.name: entry.stat() for entry in entries}
         return sorted((name, status.st_size) for name, status in self._statuses.items())
 

@@ -16,7 +16,7 @@ from seedfold.orchestrator.ledger.kept_columns import Column, KeptColumns, texts
 
 EVENT_RANK = {"started": 0, "interrupted": 1, "paused": 2, "blocked": 3, "failed": 4, "done": 5}
 """The state of an attempt never goes backwards: in whatever order events are read, the highest rank counts."""
-DONE = EVENT_RANK["done"]
+DONE, STARTED = EVENT_RANK["done"], EVENT_RANK["started"]
 NOBODY = 0
 """The row of a job that has none."""
 _NONE = -1

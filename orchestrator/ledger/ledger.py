@@ -17,12 +17,13 @@ from typing import Any
 from seedfold.orchestrator.ledger.event_log import EventLog
 from seedfold.orchestrator.ledger.events import Event
 from seedfold.orchestrator.ledger.holds import Hold
-from seedfold.orchestrator.ledger.job_table import DONE, EVENT_RANK, JobTable
+from seedfold.orchestrator.ledger.job_table import DONE, EVENT_RANK, STARTED, JobTable
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
 from seedfold.orchestrator.ledger.submissions import Submission, Submissions
+from seedfold.orchestrator.ledger.task_scope import TaskScope, related_jobs
 from seedfold.orchestrator.ledger.throttle import Throttle
 from seedfold.results.store.published import Result, nan_metrics, result_record
 
@@ -150,23 +151,33 @@ def _rank(event: Event) -> tuple[int, float]:
 class Ledger:
     """The plans, job records and live submissions of one study; each `refresh` reads what is new."""
 
-    def __init__(self, study: StudyFolder, *, keeps: bool = True) -> None:
-        """``keeps`` says whether what was read may be kept for later commands."""
+    def __init__(self, study: StudyFolder, *, keeps: bool = True, about: Iterable[str] | None = None) -> None:
+        """``keeps`` says whether what was read may be kept for later commands.
+
+        If it is to be ``about`` some jobs, what concerns neither them nor what they depend on may be left unread.
+        """
         self.study = study
         self.plans = Plans(study, keeps=keeps)
+        related = None if about is None else related_jobs(self.plans.jobs, about)
+        self._scope = None if related is None else TaskScope(related)
         self.live_submissions: list[Submission] = []
         self.open_submission_of: dict[str, Submission] = {}
         self.last_submission_of: Mapping[str, Submission] = {}
         self.rerun_attempts: dict[str, int] = {}
-        self._log = EventLog(study)
+        self._log = EventLog(study, self._scope and self._scope.has_file)
         self._records: dict[str, JobRecord] = {}
         self._cancelled: set[str] | None = None
         self._touched: set[str] = set()
         self._has_news = False
-        self._submissions = Submissions(study)
+        self._submissions = Submissions(study, self._scope and self._scope.add)
         self.refresh()
-        if keeps:
+        if keeps and self._scope is None:
             self._log.keep()
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether it has been read for some jobs only."""
+        return self._scope is not None
 
     def refresh(self) -> bool:
         """Read what is new; return whether there was a new plan or a new event.
@@ -174,6 +185,15 @@ class Ledger:
         Submissions are read first: all events that a worker recorded before it ended are then among the events read
         after them.
         """
+        planned = self._read()
+        while self._scope is not None and self._scope.add_jobs(self._pilots(self._scope.jobs)):
+            self._submissions = Submissions(self.study, self._scope.add)
+            planned |= self._read()
+        has_news, self._has_news = self._has_news, False
+        return planned or has_news
+
+    def _read(self) -> bool:
+        """Read what is new; return whether there was a new plan."""
         self._submissions.refresh()
         self.live_submissions, self.open_submission_of = self._submissions.live, self._submissions.open_submission_of
         self.last_submission_of = self._submissions.last_submission_of
@@ -183,14 +203,18 @@ class Ledger:
         planned = self.plans.refresh()
         self._add_jobs_of_search()
         self._add_new(self._log.read_new())
-        has_news, self._has_news = self._has_news, False
-        return planned or has_news
+        return planned
 
     def _add_jobs_of_search(self) -> None:
         """Count the jobs of a search as submitted while workers of the search are alive: each of them may run each."""
         search = self.open_submission_of.get(SEARCH_JOB)
         if search is not None:
             self.open_submission_of = {**dict.fromkeys(self.plans.trial_jobs, search), **self.open_submission_of}
+
+    def _pilots(self, jobs: Iterable[str]) -> set[str]:
+        """The pilot jobs for which jobs are held."""
+        holds = (self.record_of(job).hold for job in jobs)
+        return {pilot for hold in holds if hold is not None for pilot in hold.pilots}
 
     def look_past_caches(self) -> None:
         """Read events that other machines have recorded and that caches of this machine still hide."""
@@ -255,6 +279,10 @@ class Ledger:
     def is_done(self, job_id: str) -> bool:
         """Whether the latest attempt of a job has recorded that it was done."""
         return self.table.ranks[self.table.row(job_id)] == DONE
+
+    def has_begun(self, job_id: str) -> bool:
+        """Whether the latest attempt of a job has recorded its start and nothing after it."""
+        return self.table.ranks[self.table.row(job_id)] == STARTED
 
     def latest_event(self, job_id: str) -> Event | None:
         """The event that decides the state of a job's latest attempt; None if it was never tried."""

@@ -17,7 +17,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -312,6 +312,11 @@ class Plans:
         """The ids of the current jobs, each once, in the order in which they were planned."""
         ids = self.table.ids
         return list(dict.fromkeys(ids[row] for row in self.table.current.in_order()))
+
+    def choose_current(self, is_wanted: Callable[[str], bool]) -> list[JobDescription]:
+        """Return the current jobs whose ids are wanted, in the order in which they were planned; no other is read."""
+        table = self.table
+        return [table.job(row) for row in table.current.in_order() if is_wanted(table.ids[row])]
 
     def last_job(self) -> JobDescription | None:
         """The current job that was planned last; None if there is none."""

@@ -10,7 +10,7 @@ import json
 import os
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -289,7 +289,9 @@ class Submissions:
     A submission that was seen dead is not checked again.
     """
 
-    def __init__(self, study: StudyFolder) -> None:
+    def __init__(self, study: StudyFolder, has_wanted: Callable[[Submission], bool] | None = None) -> None:
+        """``has_wanted`` says of which submissions there is something to know; of all of them by default."""
+        self._has_wanted = has_wanted or (lambda submission: True)
         self._folder = study.submissions_folder
         self._live: dict[str, Submission] = {}
         self._seen: set[str] = set()
@@ -324,7 +326,9 @@ class Submissions:
     def _read(self, folder: Path) -> None:
         """Read a submission. One that cannot be read is read again the next time: it may just be created."""
         try:
-            self._add(Submission.read(folder))
+            submission = Submission.read(folder)
+            if self._has_wanted(submission):
+                self._add(submission)
         except DamagedFileError as error:
             self.damaged[folder.name] = str(error)
         else:

@@ -26,9 +26,9 @@ class Retries:
     def make_intents_for_retries(self) -> None:
         """Write the intents of jobs that were submitted, are not done, and may be submitted again without a command."""
         jobs_to_resubmit: dict[str, JobDescription] = {}
-        current = self._round.ledger.plans.current_jobs.values()
-        fits = {job.fit for job in current if self._round.states.of(job.id).state == "running"}
-        for job in current:
+        candidates = self._candidates()
+        fits = self._fits_at_work() if candidates else set()
+        for job in candidates:
             # A job whose fit another job is training now is submitted when that training has ended.
             if job.id in jobs_to_resubmit or job.fit in fits:
                 continue
@@ -43,6 +43,20 @@ class Retries:
                 # Less is better than nothing: the queue may allow no more time, and there may be no other node.
                 jobs, excluded_nodes = [self._with_next_resources(job, is_modest=True) for job in group], ()
             self._round.result.resubmitted += sum(one.task_count for one in self._make_intents(jobs, excluded_nodes))
+
+    def _candidates(self) -> list[JobDescription]:
+        """The current jobs that have no task in the queue and have not recorded that they were done.
+
+        Most jobs of a large study are done or queued. Nothing is read of them, neither descriptions nor results.
+        """
+        ledger = self._round.ledger
+        sent, queued = ledger.last_submission_of, ledger.open_submission_of
+        return ledger.plans.choose_current(lambda job: job in sent and job not in queued and not ledger.is_done(job))
+
+    def _fits_at_work(self) -> set[str]:
+        """The fits that jobs of the study are training now."""
+        begun = self._round.ledger.plans.choose_current(self._round.ledger.has_begun)
+        return {job.fit for job in begun if self._round.states.of(job.id).state == "running"}
 
     def _is_to_resubmit(self, job: JobDescription) -> bool:
         last_submission = self._round.ledger.last_submission_of.get(job.id)

@@ -10,12 +10,13 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.ledger.bulk_stat import StoreListing, prefetch_stats
-from seedfold.orchestrator.ledger.claims import has_live_claim, is_published
+from seedfold.orchestrator.ledger.claims import has_live_claim, is_published, was_begun
 from seedfold.orchestrator.ledger.copy_origin import is_copy, process_liveness
 from seedfold.orchestrator.ledger.damaged_files import DamagedFileError
 from seedfold.orchestrator.ledger.events import Event
@@ -45,6 +46,8 @@ ResultCheck = Literal["files", "recent"]
 """How results are checked: every file of each result, or the files of results younger than a day and only the names of
 older ones."""
 RECENT_S = 24 * 3600
+_MOST_ASKED_ONE_BY_ONE = 50
+"""Of how many jobs other studies are asked one by one before they are read."""
 _STOPPED_STATES: frozenset[StateName] = frozenset({"failed", "blocked", "cancelled"})
 
 
@@ -89,6 +92,10 @@ class JobStates:
         self._listed_before = time.time() - RECENT_S if result_check == "recent" else 0.0
         self._other_ledgers: dict[str, Ledger] = {}
         self._others_are_read = False
+        self._other_folders: list[StudyFolder] | None = None
+        self._fresh = set[Path]()
+        """The other studies that were read since the last `refresh`."""
+        self._begun_elsewhere: dict[str, list[StudyFolder]] = {}
         self._done_pilots: dict[int, tuple[Sequence[str], bool]] = {}
         self._asked_pilots: set[str] = set()
         self.passed_over: dict[str, str] = {}
@@ -100,6 +107,9 @@ class JobStates:
         self._done_pilots.clear()
         self._listing = StoreListing()
         self._others_are_read = False
+        self._other_folders = None
+        self._fresh.clear()
+        self._begun_elsewhere.clear()
         return self.ledger.refresh()
 
     def prefetch_results(self, jobs: Iterable[str]) -> None:
@@ -135,7 +145,7 @@ class JobStates:
 
     def find_elsewhere(self, job_id: str) -> JobState | None:
         """The state of a job in another study of the root that has done it or is running it; None if there is none."""
-        for other in self._read_other_studies():
+        for other in self._others_with(job_id):
             try:
                 job_state = self._state_in_study(other, job_id)
                 if _counts_for_others(job_state):
@@ -144,15 +154,42 @@ class JobStates:
                 self.passed_over[other.study.name] = str(error)
         return None
 
+    def _others_with(self, job_id: str) -> Iterable[Ledger]:
+        """The ledgers of other studies that may have a job.
+
+        Who asks for a few jobs that this study has queued, as the worker of a task does, reads no study in which they
+        have not begun: if another one has such a job only in its queue as well, whoever is first runs it.
+        """
+        folders = self._begun_elsewhere.get(job_id)
+        if folders is None:
+            if self._others_are_read or job_id not in self.ledger.open_submission_of:
+                return self._read_other_studies()
+            if len(self._begun_elsewhere) >= _MOST_ASKED_ONE_BY_ONE:
+                return self._read_other_studies()
+            folders = [other for other in self._list_other_folders() if was_begun(other, job_id)]
+            self._begun_elsewhere[job_id] = folders
+        return self._ledgers_of(folders)
+
+    def _list_other_folders(self) -> list[StudyFolder]:
+        if self._other_folders is None:
+            own = self.ledger.study.path
+            self._other_folders = [study for study in self.root.study_folders() if study.path != own]
+        return self._other_folders
+
+    def _ledgers_of(self, folders: Iterable[StudyFolder]) -> list[Ledger]:
+        for folder in folders:
+            if folder.path not in self._fresh:
+                self._fresh.add(folder.path)
+                self._read_other_study(folder)
+        return [self._other_ledgers[folder.name] for folder in folders if folder.name in self._other_ledgers]
+
     def ledgers_of_root(self) -> list[Ledger]:
         """The ledger of this study, and those of the other studies of the root that can be read."""
         return [self.ledger, *self._read_other_studies()]
 
     def _read_other_studies(self) -> Iterable[Ledger]:
         if not self._others_are_read:
-            for study in self.root.study_folders():
-                if study.path != self.ledger.study.path:
-                    self._read_other_study(study)
+            self._ledgers_of(self._list_other_folders())
             self._others_are_read = True
         return self._other_ledgers.values()
 

@@ -11,6 +11,7 @@ from seedfold.orchestrator.ledger.events import Event
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
 from seedfold.orchestrator.ledger.submissions import Submission
+from seedfold.orchestrator.ledger.task_scope import events_prefix
 from seedfold.orchestrator.settings.failures import Failure, blame_job_if_killed_everywhere
 from seedfold.orchestrator.state.job_states import JobState, unrecorded_done_event
 from seedfold.orchestrator.worker.environment import Interruption
@@ -28,7 +29,8 @@ class AttemptEvents(WaitingEventWriter):
     def __init__(
         self, study: StudyFolder, submission: Submission, node: str, storage: StorageWait, index: int = 0
     ) -> None:
-        super().__init__(study.events_folder, storage)
+        prefix = events_prefix(submission.token, index) if submission.array else ""
+        super().__init__(study.events_folder, storage, prefix)
         self._study, self._submission, self._node = study, submission.token, node
         self._place = [submission.token, index] if SEARCH_JOB in submission.jobs else None
 

@@ -21,6 +21,7 @@ from typing import Any
 from seedfold.jobs.errors import SeedfoldError
 from seedfold.orchestrator.ledger.copy_origin import is_copy
 from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.notices import MOST_TRIES, Notice
 from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
 from seedfold.orchestrator.settings.notify import Notify, Outcome, is_webhook, public_name
@@ -43,6 +44,13 @@ def notify_of_end(states: JobStates) -> str | None:
     study, header = states.ledger.study, states.ledger.plans.header
     settings = _read_settings(header.settings if header else {})
     if settings == Notify() or is_copy(study) or not _is_own(study):
+        return None
+    if states.ledger.is_partial:
+        # The worker of one task of many knows its own jobs only.
+        if any(one.open_jobs() for one in states.ledger.live_submissions):
+            return None
+        states = JobStates(states.root, Ledger(study, keeps=False), states.policies)
+    if _is_any_queued(states):
         return None
     found = {job: states.of(job) for job in states.ledger.plans.current_ids()}
     outcome = _find_outcome(states, found)
@@ -79,6 +87,14 @@ def _is_own(study: StudyFolder) -> bool:
     """Whether this user has written the last plan of a study."""
     last = max(study.plans_folder.glob("*.jsonl"), default=None)
     return last is not None and last.stat().st_uid == os.getuid()
+
+
+def _is_any_queued(states: JobStates) -> bool:
+    """Whether a job is queued or running, as far as that is seen without looking at the results of all others."""
+    ledger = states.ledger
+    current, queued = ledger.plans.current_ids(), ledger.open_submission_of
+    open_jobs = (job for job in current if job in queued and not ledger.is_done(job))
+    return any(not _has_ended(states, job, states.of(job)) for job in open_jobs)
 
 
 def _find_outcome(states: JobStates, found: Mapping[str, JobState]) -> Outcome | None:

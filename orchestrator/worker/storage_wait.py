@@ -114,8 +114,8 @@ class StorageWait:
 class WaitingEventWriter(EventWriter):
     """Records events, however long that takes: without them nobody knows what happened."""
 
-    def __init__(self, folder: Path, storage: StorageWait) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, storage: StorageWait, prefix: str = "") -> None:
+        super().__init__(folder, prefix)
         self._storage = storage
 
     def append(self, event_kind: str, /, **details: Any) -> Event:

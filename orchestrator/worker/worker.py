@@ -62,7 +62,8 @@ class Worker:
         settings = submission.settings
         self.root, self.study, self.submission, self.environment = root, study, submission, environment
         self.policies = RetryPolicies.parse(settings["failures"])
-        self.states = JobStates(root, Ledger(study, keeps=False), self.policies)
+        own = submission.jobs_of_task(environment.index) if environment.is_scheduled else None
+        self.states = JobStates(root, Ledger(study, keeps=False, about=own), self.policies)
         cluster = ClusterSettings.parse(settings["cluster"])
         self.machine = environment.machine(cluster, study.path)
         self.limit = StudyLimit(self.states, submission, self.machine)
