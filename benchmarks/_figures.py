@@ -20,7 +20,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-Unit = Literal["s", "B", "files", "%", "epochs"]
+Unit = Literal["s", "B", "files", "%", "epochs", "calls"]
 Work = Callable[[], object]
 
 
