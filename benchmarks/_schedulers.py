@@ -1,8 +1,8 @@
 """A simulated SLURM: programs with its names that answer at once, from files, however long the queue is.
 
 ``queue/NAME`` has the tasks of the array NAME as `squeue` prints them. `sbatch` writes it; who simulates takes tasks
-out of it (`end_tasks`). ``calls`` has a line for each program that was started. What a real controller does with a call is
-not simulated: calls are counted.
+out of it (`end_tasks`). ``calls`` has a line for each program that was started. What a real controller does with a
+call is not simulated: calls are counted.
 """
 
 from __future__ import annotations

@@ -22,17 +22,23 @@ from seedfold.results.store.passing_errors import try_again
 _FORM = 2
 """Of what is kept; to be raised when other things are kept, or events are read in another way."""
 _WORTH_KEEPING_BYTES = 1 << 18
+_WORTH_KEEPING_FILES = 100
 _MOST_OPEN = 8
 
 
 class EventLog:
     """The events. ``table`` has what they say of each job."""
 
-    def __init__(self, study: StudyFolder, has_file: Callable[[str], bool] | None = None) -> None:
-        """``has_file`` says which files are read, by their names. What was kept is of all files."""
+    def __init__(
+        self,
+        study: StudyFolder,
+        has_file: Callable[[str], bool] | None = None,
+        is_ended: Callable[[str], bool] | None = None,
+    ) -> None:
+        """``has_file`` and ``is_ended`` are those of `EventReader`. What was kept is of all files."""
         self._study = study
         self._folder = str(study.events_folder)
-        self._reader = EventReader(study.events_folder, has_file)
+        self._reader = EventReader(study.events_folder, has_file, is_ended)
         self.table = JobTable()
         self._study_events: list[Event] = []
         self._of_many_jobs: dict[tuple[int, int], list[Event]] = {}
@@ -64,11 +70,11 @@ class EventLog:
 
     def keep(self) -> None:
         """Keep what was read for later commands, if reading it again would take longer than that."""
-        if self._bytes_read < _WORTH_KEEPING_BYTES:
+        if self._bytes_read < _WORTH_KEEPING_BYTES and self._reader.late_marks < _WORTH_KEEPING_FILES:
             return
         facts = {"form": _FORM, "files": self._reader.state(), "of_the_study": self._study_events}
         keep(self._study, "events", facts | {"kinds": self.table.kinds_json()}, self.table.columns())
-        self._bytes_read = 0
+        self._bytes_read = self._reader.late_marks = 0
 
     def read_new(self) -> Iterator[tuple[str | None, Event]]:
         """Read the events that were appended since the last call, and yield each with its job; None for the study."""

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, cast
 
 from seedfold.orchestrator.ledger.atomic_files import JsonLinesAppender
 from seedfold.orchestrator.ledger.holds import is_hold
-from seedfold.orchestrator.ledger.past_caches import look_past_caches, read_past_caches
+from seedfold.orchestrator.ledger.past_caches import longest_cache_s, look_past_caches, read_past_caches
 from seedfold.orchestrator.ledger.throttle import is_throttle
 from seedfold.results.store.passing_errors import try_again
 
@@ -34,6 +34,8 @@ _PART_BYTES = 1 << 21
 _END_BYTES = 4096
 _SETTLED_S = 60.0
 """After how long the time of a file tells whether it was changed again, although clocks differ and are coarse."""
+_REST_S = 600.0
+"""After how long the files of ended writers are looked at again. One that was taken for dead may have come back."""
 _MOST_ATTEMPTS, _MOST_S = 1 << 31, 1e15
 
 
@@ -76,10 +78,23 @@ class EventReader:
     `read_lines` does the same for those who do not need the order, a part of a file at a time.
     """
 
-    def __init__(self, folder: Path, has_file: Callable[[str], bool] | None = None) -> None:
-        """``has_file`` says which files are read, by their names; all of them by default."""
+    def __init__(
+        self,
+        folder: Path,
+        has_file: Callable[[str], bool] | None = None,
+        is_ended: Callable[[str], bool] | None = None,
+    ) -> None:
+        """``has_file`` says which files are read, by their names; all of them by default.
+
+        ``is_ended`` says of which files the writers have ended: these are looked at again only now and then.
+        """
         self.folder = folder
         self._has_file = has_file or (lambda name: True)
+        self._is_ended = is_ended or (lambda name: False)
+        self._ended_since: dict[str, float] = {}
+        self._rests_until: dict[str, float] = {}
+        self.late_marks = 0
+        """How many files were opened to compare them, which have not changed for long since they were kept."""
         self.names: list[str] = []
         """The files that have events, by their numbers."""
         self._numbers: dict[str, int] = {}
@@ -120,9 +135,22 @@ class EventReader:
 
     def _list_files(self) -> list[tuple[str, int]]:
         listed = (entry for entry in os.scandir(self.folder) if entry.name.endswith(".jsonl"))
-        entries = (entry for entry in listed if self._has_file(entry.name) and entry.is_file())
-        self._statuses = {entry.name: entry.stat() for entry in entries}
+        found = {}
+        for entry in listed:
+            if self._rests_until.get(entry.name, 0.0) > time.monotonic():
+                found[entry.name] = self._statuses[entry.name]
+            elif self._has_file(entry.name) and entry.is_file():
+                found[entry.name] = entry.stat()
+                self._let_rest(entry.name)
+        self._statuses = found
         return sorted((name, status.st_size) for name, status in self._statuses.items())
+
+    def _let_rest(self, name: str) -> None:
+        """Have a file not be looked at for a while, if what was seen of it was surely seen after its writer's end."""
+        if self._is_ended(name):
+            now = time.monotonic()
+            if now - self._ended_since.setdefault(name, now) >= longest_cache_s(self.folder):
+                self._rests_until[name] = now + _REST_S
 
     def _read_file(self, name: str, size: int) -> Iterator[EventLine]:
         """Yield the events of the lines that are complete, a part of the file at a time."""
@@ -220,6 +248,7 @@ class EventReader:
             return False
         if self._mark(name) == mark:
             return True
+        self.late_marks += self._settled_mark(name) != mark[:1]
         length, checksum = end
         data = try_again(partial(self._read_bytes, name, offset - length, offset), self.folder / name)
         return zlib.crc32(data) == checksum

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
 from seedfold.orchestrator.ledger.submissions import Submission, Submissions
-from seedfold.orchestrator.ledger.task_scope import TaskScope, related_jobs
+from seedfold.orchestrator.ledger.task_scope import TaskScope, is_file_ended, related_jobs
 from seedfold.orchestrator.ledger.throttle import Throttle
 from seedfold.results.store.published import Result, nan_metrics, result_record
 
@@ -164,12 +165,15 @@ class Ledger:
         self.open_submission_of: dict[str, Submission] = {}
         self.last_submission_of: Mapping[str, Submission] = {}
         self.rerun_attempts: dict[str, int] = {}
-        self._log = EventLog(study, self._scope and self._scope.has_file)
+        self._submissions = Submissions(study, self._scope and self._scope.add)
+        # What is kept of ended tasks is compared with their files once, and not again at the first `refresh`.
+        self._submissions.refresh()
+        is_ended = partial(is_file_ended, self._submissions)
+        self._log = EventLog(study, self._scope and self._scope.has_file, is_ended)
         self._records: dict[str, JobRecord] = {}
         self._cancelled: set[str] | None = None
         self._touched: set[str] = set()
         self._has_news = False
-        self._submissions = Submissions(study, self._scope and self._scope.add)
         self.refresh()
         if keeps and self._scope is None:
             self._log.keep()
@@ -187,7 +191,7 @@ class Ledger:
         """
         planned = self._read()
         while self._scope is not None and self._scope.add_jobs(self._pilots(self._scope.jobs)):
-            self._submissions = Submissions(self.study, self._scope.add)
+            self._submissions.begin_again()
             planned |= self._read()
         has_news, self._has_news = self._has_news, False
         return planned or has_news

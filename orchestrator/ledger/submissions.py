@@ -24,7 +24,7 @@ from seedfold.orchestrator.ledger.damaged_files import DamagedFileError, naming_
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.past_caches import longest_cache_s, look_past_caches
 from seedfold.orchestrator.ledger.process_identity import Liveness, ProcessIdentity
-from seedfold.orchestrator.ledger.task_records import TaskRecords
+from seedfold.orchestrator.ledger.task_records import TaskRecord, TaskRecords
 from seedfold.orchestrator.settings.cluster import ClusterSettings, read_stored
 from seedfold.results.store.passing_errors import exists, try_again
 
@@ -272,13 +272,13 @@ class Submission:
         last_heartbeat = self.tasks.last_heartbeat(task_index) or try_again(intent.stat, intent).st_mtime
         return observation_time(self._study_folder) - last_heartbeat
 
-    def open_jobs(self) -> list[str]:
-        """The jobs of the tasks that are running or will run."""
+    def open_jobs(self, records: Mapping[int, TaskRecord] | None = None) -> list[str]:
+        """The jobs of the tasks that are running or will run; ``records`` are those of the tasks, if they are known."""
         if self.array is None:
             return list(self.jobs) if self.liveness() != "dead" else []
         if self.is_unsubmittable():
             return []
-        marks = self.tasks.records()
+        marks = self.tasks.records() if records is None else records
         over = {index for index, mark in marks.items() if mark.is_over}
         return [job for index in range(self.task_count) if index not in over for job in self.jobs_of_task(index)]
 
@@ -301,8 +301,15 @@ class Submissions:
         """The jobs of those of their tasks that have not ended."""
         self.last_submission_of: dict[str, Submission] = {}
         """Every job that was ever submitted, with its last submission."""
+        self._records: dict[str, Mapping[int, TaskRecord]] = {}
+        self._ended: set[str] = set()
         self.damaged: dict[str, str] = {}
         """Why submissions cannot be read, by their folder; their jobs count as never submitted."""
+
+    def begin_again(self) -> None:
+        """Forget all, so that the next `refresh` reads all: another choice of them is wanted."""
+        for known in (self._live, self._seen, self._records, self._ended, self.last_submission_of, self.damaged):
+            known.clear()
 
     def refresh(self) -> None:
         """Read what is new."""
@@ -312,7 +319,11 @@ class Submissions:
         queued: dict[str, Submission] = {}
         for token, submission in list(self._live.items()):
             try:
-                jobs = submission.open_jobs()
+                records = {} if submission.array is None else submission.tasks.records()
+                jobs = submission.open_jobs(records)
+                self._records[token] = records
+                if not jobs:
+                    self._ended.add(token)
             except DamagedFileError as error:
                 self.damaged[token], jobs = str(error), []
             if not jobs:
@@ -322,6 +333,11 @@ class Submissions:
             sorted(self._live.values(), key=attrgetter("created")),
             queued,
         )
+
+    def is_task_over(self, token: str, index: int) -> bool:
+        """Whether a task of an array was over when this was refreshed."""
+        record = self._records.get(token, {}).get(index)
+        return token in self._ended or (record is not None and record.is_over)
 
     def _read(self, folder: Path) -> None:
         """Read a submission. One that cannot be read is read again the next time: it may just be created."""

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from seedfold.jobs.description import JobDescription
-from seedfold.orchestrator.ledger.submissions import Submission
+from seedfold.orchestrator.ledger.submissions import Submission, Submissions
 
 _OF_TASK = re.compile(r"task\.([^.]+)\.(\d+)\.")
 """How the names of the files begin that have the events of a task: with its submission and its index."""
@@ -24,6 +24,18 @@ _MOST_JOBS = 1000
 def events_prefix(token: str, index: int) -> str:
     """How the names of the files with the events of a task begin."""
     return f"task.{token}.{index}."
+
+
+def task_of_file(name: str) -> tuple[str, int] | None:
+    """The submission and the index of the task whose events a file has; None if it is not that of a task."""
+    match = _OF_TASK.match(name)
+    return None if match is None else (match[1], int(match[2]))
+
+
+def is_file_ended(submissions: Submissions, name: str) -> bool:
+    """Whether a file has the events of a task that was over when the submissions were read."""
+    task = task_of_file(name)
+    return task is not None and submissions.is_task_over(*task)
 
 
 def related_jobs(planned: Mapping[str, JobDescription], jobs: Iterable[str]) -> set[str] | None:
@@ -68,5 +80,5 @@ class TaskScope:
 
     def has_file(self, name: str) -> bool:
         """Whether a file of events is that of such a task, or of no task at all."""
-        match = _OF_TASK.match(name)
-        return match is None or int(match[2]) in self._tasks.get(match[1], ())
+        task = task_of_file(name)
+        return task is None or task[1] in self._tasks.get(task[0], ())
