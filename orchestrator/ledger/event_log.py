@@ -70,11 +70,11 @@ class EventLog:
 
     def keep(self) -> None:
         """Keep what was read for later commands, if reading it again would take longer than that."""
-        if self._bytes_read < _WORTH_KEEPING_BYTES and self._reader.late_marks < _WORTH_KEEPING_FILES:
+        if self._bytes_read < _WORTH_KEEPING_BYTES and self._reader.files_opened < _WORTH_KEEPING_FILES:
             return
         facts = {"form": _FORM, "files": self._reader.state(), "of_the_study": self._study_events}
         keep(self._study, "events", facts | {"kinds": self.table.kinds_json()}, self.table.columns())
-        self._bytes_read = self._reader.late_marks = 0
+        self._bytes_read = self._reader.files_opened = 0
 
     def read_new(self) -> Iterator[tuple[str | None, Event]]:
         """Read the events that were appended since the last call, and yield each with its job; None for the study."""

@@ -93,8 +93,8 @@ class EventReader:
         self._is_ended = is_ended or (lambda name: False)
         self._ended_since: dict[str, float] = {}
         self._rests_until: dict[str, float] = {}
-        self.late_marks = 0
-        """How many files were opened to compare them, which have not changed for long since they were kept."""
+        self.files_opened = 0
+        """How many files were opened that need not be opened again if what was read of them is kept now."""
         self.names: list[str] = []
         """The files that have events, by their numbers."""
         self._numbers: dict[str, int] = {}
@@ -155,6 +155,7 @@ class EventReader:
     def _read_file(self, name: str, size: int) -> Iterator[EventLine]:
         """Yield the events of the lines that are complete, a part of the file at a time."""
         length = _PART_BYTES
+        self.files_opened += self._offsets.get(name, 0) < size
         while (start := self._offsets.get(name, 0)) < size:
             end = min(size, start + length)
             yield from self._add_lines(name, try_again(partial(self._read_bytes, name, start, end), self.folder / name))
@@ -248,7 +249,7 @@ class EventReader:
             return False
         if self._mark(name) == mark:
             return True
-        self.late_marks += self._settled_mark(name) != mark[:1]
+        self.files_opened += self._settled_mark(name) != mark[:1]
         length, checksum = end
         data = try_again(partial(self._read_bytes, name, offset - length, offset), self.folder / name)
         return zlib.crc32(data) == checksum
