@@ -8,6 +8,7 @@ process that got no reply writes ``sending.N.unheard``: it may live for a long t
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,8 @@ class SubmissionAttempt:
     """One submission attempt: ``sending.N``, and ``sending.N.refused`` if the scheduler refused it.
 
     ``time`` is when it began or, if it is ``unanswered``, when the process stopped waiting for a reply. ``folder`` is
-    the submission's folder at that time, which is the one that the scheduler knows.
+    the submission's folder at that time, which is the one that the scheduler knows; ``user`` is the number of the user
+    who submitted.
     """
 
     number: int
@@ -32,6 +34,7 @@ class SubmissionAttempt:
     refused: bool
     unanswered: bool
     folder: str | None
+    user: int | None
 
     def may_be_submitting(self) -> bool:
         """Whether a process may still be submitting, as far as this host can see."""
@@ -53,6 +56,7 @@ def last_attempt(submission: Submission) -> SubmissionAttempt | None:
         f"sending.{number}.refused" in files,
         unanswered is not None,
         record.get("folder"),
+        record.get("user"),
     )
 
 
@@ -82,7 +86,7 @@ def begin_attempt(submission: Submission) -> int | None:
     last = last_attempt(submission)
     number = 1 if last is None else last.number + 1
     process = ProcessIdentity.current().to_dict()
-    record = {"process": process, "time": time.time(), "folder": str(submission.folder)}
+    record = {"process": process, "time": time.time(), "folder": str(submission.folder), "user": os.getuid()}
     return number if create_once(submission.folder / f"sending.{number}", json.dumps(record)) else None
 
 

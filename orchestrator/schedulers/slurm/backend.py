@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ from seedfold.orchestrator.schedulers.answer_numbers import is_whole
 from seedfold.orchestrator.schedulers.backend import RefusedError, StatusReply, TaskState
 from seedfold.orchestrator.schedulers.findings import Finding
 from seedfold.orchestrator.schedulers.slurm import capabilities, queries
+from seedfold.orchestrator.schedulers.submission_attempts import last_attempt
 from seedfold.orchestrator.schedulers.task_request import (
     array_name,
     gpu_count,
@@ -166,14 +169,24 @@ class Slurm:
         by_name = {array_name(submission): submission for submission in submissions}
         array_names = list(by_name)
         rows: dict[str, list[queries.TaskRow]] = {name: [] for name in array_names}
-        for start in range(0, len(array_names), _MAX_NAMES):
-            for row in queries.queued_tasks(array_names[start : start + _MAX_NAMES], self._timeout_s):
-                if row.array_name not in rows:
-                    raise UnreachableError(f"squeue listed {row.array_name}, which was not asked for")
-                rows[row.array_name].append(row)
+        user = _sole_user(by_name.values())
+        self._add_rows(rows, array_names, user)
+        if user is not None:
+            # Whoever is missing among the user's own jobs is looked for among all: much is concluded from it.
+            self._add_rows(rows, [name for name in array_names if not rows[name]], None)
         states = {one.token: _states_of_array(rows[name], one.scheduler_id()) for name, one in by_name.items()}
         self._add_accounted_states(by_name, states)
         return states
+
+    def _add_rows(
+        self, rows: Mapping[str, list[queries.TaskRow]], array_names: Sequence[str], user: str | None
+    ) -> None:
+        """Add the queued tasks of these arrays."""
+        for start in range(0, len(array_names), _MAX_NAMES):
+            for row in queries.queued_tasks(array_names[start : start + _MAX_NAMES], self._timeout_s, user):
+                if row.array_name not in rows:
+                    raise UnreachableError(f"squeue listed {row.array_name}, which was not asked for")
+                rows[row.array_name].append(row)
 
     def _add_accounted_states(
         self, by_name: dict[str, Submission], states_of_arrays: dict[str, dict[int, TaskState]]
@@ -228,6 +241,21 @@ class Slurm:
     def log_name(self, number: str | None, index: int) -> str:
         """See `Backend.log_name`."""
         return f"{number}_{index}.log"
+
+
+def _sole_user(submissions: Iterable[Submission]) -> str | None:
+    """The name of the user of this process, if this user has sent all these arrays; else None.
+
+    None for root, too: in some containers everybody is root.
+    """
+    attempts = map(last_attempt, submissions)
+    own = os.getuid()
+    if own == 0 or any(attempt is None or attempt.user != own for attempt in attempts):
+        return None
+    try:
+        return pwd.getpwuid(own).pw_name
+    except KeyError:
+        return None
 
 
 def _states_of_array(rows: Sequence[queries.TaskRow], array_id: str | None) -> dict[int, TaskState]:

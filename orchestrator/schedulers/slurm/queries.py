@@ -95,10 +95,14 @@ class TaskRow:
     state: TaskState
 
 
-def queued_tasks(array_names: Sequence[str], timeout_s: float) -> Iterator[TaskRow]:
-    """The tasks with these names that are in the queue, or were in it a few minutes ago."""
+def queued_tasks(array_names: Sequence[str], timeout_s: float, user: str | None = None) -> Iterator[TaskRow]:
+    """The tasks with these names that are in the queue, or were in it a few minutes ago.
+
+    `squeue` chooses by the name itself: without a ``user`` the controller sends it the jobs of all users.
+    """
+    who = [] if user is None else [f"--user={user}"]
     output = output_of(
-        ["squeue", "-h", "-r", "-t", "all", f"--name={','.join(array_names)}", "-o", _SQUEUE_FIELDS], timeout_s
+        ["squeue", "-h", "-r", "-t", "all", *who, f"--name={','.join(array_names)}", "-o", _SQUEUE_FIELDS], timeout_s
     )
     for line in output.splitlines():
         fields = line.split("|")

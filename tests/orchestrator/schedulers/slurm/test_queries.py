@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from scripted_scheduler import install, submissions
+from toyproject import Toy
 
 from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.schedulers.slurm import capabilities, queries
+from seedfold.orchestrator.schedulers.slurm.backend import Slurm
+from seedfold.orchestrator.schedulers.task_request import array_name
+from seedfold.orchestrator.settings.cluster import ClusterSettings
 
 Fake = Callable[..., None]
 
@@ -47,6 +53,30 @@ def test_the_queue_is_read(fake: Fake) -> None:
     assert (found[4].kind, found[4].reason) == ("timeout", "its task reached the time limit")
     assert {state.array_id for state in found.values()} == {"104"}
     assert found[0].node == "n1"
+
+
+def test_the_queue_of_one_user_is_asked_for_and_then_that_of_all(
+    fake: Fake, tmp_path: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch)
+    launched = toy.launch("cluster=slurm", experiment="light")
+    assert launched.returncode == 0, launched.stderr
+    [array] = submissions(toy)
+    slurm = Slurm(ClusterSettings.parse(array.settings["cluster"]))
+    monkeypatch.setattr(os, "getuid", lambda: 65534)
+    fake("squeue", QUEUE.replace("st.train.tok", array_name(array)).replace("104|", "101|"))
+    slurm.query_tasks([array])
+    # It was sent by another user, so that all are asked for.
+    assert "--user" not in (tmp_path / "squeue.asked").read_text()
+    attempt = array.folder / "sending.1"
+    attempt.write_text(json.dumps({**json.loads(attempt.read_text()), "user": 65534}))
+    assert len(slurm.query_tasks([array])[array.token]) == 6
+    asked = (tmp_path / "squeue.asked").read_text().splitlines()[1:]
+    assert ["--user=nobody" in line for line in asked] == [True]
+    fake("squeue", "")
+    slurm.query_tasks([array])
+    asked = (tmp_path / "squeue.asked").read_text().splitlines()[2:]
+    assert ["--user=nobody" in line for line in asked] == [True, False]
 
 
 @pytest.mark.parametrize("text", ["slurm_load_jobs error: maybe\n", "104|x|RUNNING|None|a|N/A|n1\n", "104|1|RUNNING\n"])
