@@ -192,17 +192,15 @@ def work(user: User, sizes: Sizes, has_results: bool) -> None:
             return
 
 
-def run_next_task(user: User, index_of_running: int = 0) -> Cost:
-    """Have a worker run a task that the scheduler has started."""
-    arrays = [one for one in user.arrays() if one.scheduler_id() is not None]
-    submission = arrays[-1]
+def run_next_task(user: User) -> Cost:
+    """Have a worker run a task that the scheduler has started, and another one under strace."""
+    submission = [one for one in user.arrays() if one.scheduler_id() is not None][-1]
     waiting = [index for index in range(submission.task_count) if index not in submission.tasks.records()]
-    costs = []
-    for index, is_traced in ((waiting[0], False), (waiting[1], True)):
-        variables = {"SLURM_ARRAY_JOB_ID": str(submission.scheduler_id()), "SLURM_ARRAY_TASK_ID": str(index)}
-        command = [sys.executable, "-c", TASK, str(submission.folder)]
-        costs.append(trace(user, command, variables) if is_traced else run(user, command, variables))
-    (seconds, memory), calls = costs
+    command = [sys.executable, "-c", TASK, str(submission.folder)]
+    array = {"SLURM_ARRAY_JOB_ID": str(submission.scheduler_id())}
+    seconds, memory = run(user, command, {**array, "SLURM_ARRAY_TASK_ID": str(waiting[0])})
+    has_strace = shutil.which("strace") is not None
+    calls = trace(user, command, {**array, "SLURM_ARRAY_TASK_ID": str(waiting[1])}) if has_strace else Counter[str]()
     return Cost(seconds, memory, 0, calls)
 
 

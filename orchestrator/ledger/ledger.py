@@ -165,11 +165,11 @@ class Ledger:
         self.open_submission_of: dict[str, Submission] = {}
         self.last_submission_of: Mapping[str, Submission] = {}
         self.rerun_attempts: dict[str, int] = {}
-        self._submissions = Submissions(study, self._scope and self._scope.add)
+        self._submissions = Submissions(study, None if self._scope is None else self._scope.add)
         # What is kept of ended tasks is compared with their files once, and not again at the first `refresh`.
         self._submissions.refresh()
         is_ended = partial(is_file_ended, self._submissions)
-        self._log = EventLog(study, self._scope and self._scope.has_file, is_ended)
+        self._log = EventLog(study, None if self._scope is None else self._scope.has_file, is_ended)
         self._records: dict[str, JobRecord] = {}
         self._cancelled: set[str] | None = None
         self._touched: set[str] = set()
