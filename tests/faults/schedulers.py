@@ -117,7 +117,7 @@ class Scheduler:
         """Have a command do what it should."""
         self._mode_file(command).unlink(missing_ok=True)
         for process in find_processes(self.folder.parent):
-            if process.what == _HANGING:
+            if process.what.strip() == _HANGING:
                 process.send(signal.SIGKILL)
 
     def crash_node(self, node: str) -> None:
