@@ -84,11 +84,14 @@ def read_answer(study: StudyFolder, marks: Marks) -> KeptAnswer | None:
 
 def _are_results_same(study: StudyFolder, kept: KeptColumns) -> bool:
     sizes, times = kept.numbers("sizes", "q"), kept.numbers("times", "q")
-    store = f"{study.path}/store/"
-    for path, size, mtime_ns in zip(kept.texts("paths"), sizes, times, strict=True):
-        status = os.stat(store + path)  # noqa: PTH116
-        if status.st_size != size or status.st_mtime_ns != mtime_ns:
-            return False
+    store = os.open(study.path / "store", os.O_RDONLY)
+    try:
+        for path, size, mtime_ns in zip(kept.texts("paths"), sizes, times, strict=True):
+            status = os.stat(path, dir_fd=store)  # noqa: PTH116
+            if status.st_size != size or status.st_mtime_ns != mtime_ns:
+                return False
+    finally:
+        os.close(store)
     return True
 
 
