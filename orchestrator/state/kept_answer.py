@@ -87,7 +87,7 @@ def _are_results_same(study: StudyFolder, kept: KeptColumns) -> bool:
     store = os.open(study.path / "store", os.O_RDONLY)
     try:
         for path, size, mtime_ns in zip(kept.texts("paths"), sizes, times, strict=True):
-            status = os.stat(path, dir_fd=store)  # noqa: PTH116
+            status = os.stat(path, dir_fd=store)
             if status.st_size != size or status.st_mtime_ns != mtime_ns:
                 return False
     finally:
