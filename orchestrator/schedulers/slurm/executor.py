@@ -35,7 +35,7 @@ _NAMED_LIMIT = re.compile(r"error: \w+Limit\b")
 
 
 def _is_refusal(code: int, message: str) -> bool:
-    """Whether SLURM has said no. An `sbatch` that a signal ended, or that ends without a word, has not said anything."""
+    """Whether SLURM has said no. An `sbatch` that a signal ended, or that ends without a word, has not said so."""
     was_killed = code < 0 or code > _FIRST_SIGNAL_CODE
     return bool(code and message) and not was_killed and not any(text in message for text in _NO_ANSWER_TEXTS)
 
