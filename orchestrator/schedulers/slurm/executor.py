@@ -24,6 +24,8 @@ from seedfold.orchestrator.schedulers.slurm import queries
 
 _SCRIPT = "script.sh"
 _NO_ANSWER_TEXTS = ("timed out", "Unable to contact", "Connection refused", "Zero Bytes", "Communication connection")
+_FIRST_SIGNAL_CODE = 128
+"""A shell around the command adds the number of the signal to this."""
 # Until the worker handles signals, a warning would kill the process. A lost warning costs only the work since it came.
 _IGNORE_WARNING_LINE = "trap '' USR2"
 _QUEUE_FULL = re.compile(r"MaxSubmit|temporarily unable to accept")
@@ -32,8 +34,10 @@ _MAYBE_QUEUE_FULL = "job submit limit"
 _NAMED_LIMIT = re.compile(r"error: \w+Limit\b")
 
 
-def _is_no_answer(message: str) -> bool:
-    return any(text in message for text in _NO_ANSWER_TEXTS)
+def _is_refusal(code: int, message: str) -> bool:
+    """Whether SLURM has said no. An `sbatch` that a signal ended, or that ends without a word, has not said so."""
+    was_killed = code < 0 or code > _FIRST_SIGNAL_CODE
+    return bool(code and message) and not was_killed and not any(text in message for text in _NO_ANSWER_TEXTS)
 
 
 def is_queue_full(message: str) -> bool:
@@ -87,11 +91,12 @@ class ArrayExecutor(submitit.SlurmExecutor):
         number = process.stdout.strip().split(";")[0]
         if process.returncode == 0 and is_whole(number):
             return number
-        if process.returncode == 0 or _is_no_answer(message):
-            raise UnreachableError(
-                f"sbatch: {message or process.stdout!r}; a later command finds out whether the jobs were accepted"
-            )
-        raise RefusedError(message, queue_full=is_queue_full(message))
+        if _is_refusal(process.returncode, message):
+            raise RefusedError(message, queue_full=is_queue_full(message))
+        raise UnreachableError(
+            f"sbatch: {message or process.stdout.strip() or 'no reply'};"
+            " a later command finds out whether the jobs were accepted"
+        )
 
     def test_script(self, script: Path) -> None:
         """Let SLURM check a script without submitting it.
@@ -101,6 +106,6 @@ class ArrayExecutor(submitit.SlurmExecutor):
         process = queries.run(["sbatch", "--test-only", str(script)], self._timeout_s)
         if process.returncode:
             message = " ".join(process.stderr.split())
-            if _is_no_answer(message):
-                raise UnreachableError(f"sbatch: {message}")
-            raise RefusedError(message, queue_full=is_queue_full(message))
+            if _is_refusal(process.returncode, message):
+                raise RefusedError(message, queue_full=is_queue_full(message))
+            raise UnreachableError(f"sbatch: {message or 'no reply'}")
