@@ -12,5 +12,5 @@ def column_name(split: str, metric: str) -> str:
 
 def is_name_of(name: str, metric: str, split: str | None = None, head: str | None = None) -> bool:
     """Whether who types ``name`` means this metric: ``accuracy``, ``val/accuracy`` or ``val.head.accuracy``."""
-    spelled = [[metric], [split, metric], [split, head, metric]]
-    return any(name == mark.join(filter(None, parts)) for parts in spelled for mark in "./")
+    spelled = [(metric,), (split, metric), (split, head, metric)]
+    return any(name == mark.join(part for part in parts if part) for parts in spelled for mark in "./")
