@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from seedfold.jobs.description import JobDescription
@@ -29,6 +30,7 @@ class SearchPool:
         self._search = search
         self._over: set[str] = set()
         self._trouble = ""
+        self._is_prepared = False
         self.may_have_more = True
         """Whether a later look may find something to do."""
 
@@ -47,7 +49,10 @@ class SearchPool:
         return self._search.pause_after(job)
 
     def fill(self, queue: JobQueue, running: Collection[str]) -> None:
-        """Add the open jobs to the queue that are not in it, those that others have planned included."""
+        """Add the open jobs to the queue that are not in it, those that others have planned included.
+
+        While the first ones run, this gets ready for the next decision.
+        """
         try:
             self._search.refresh()
             self._search.carry_out()
@@ -56,6 +61,11 @@ class SearchPool:
         for job in self._open_jobs():
             if job.id not in queue and job.id not in running:
                 queue.add(job)
+        if running and not self._is_prepared:
+            self._is_prepared = True
+            # If nothing can be decided, that is told when something has to be.
+            with suppress(SeedfoldError):
+                self._search.prepare()
 
     def _open_jobs(self) -> Iterator[JobDescription]:
         states = self._search.states
