@@ -232,7 +232,8 @@ class StudySearch:
         header = self.ledger.plans.header
         assert header is not None
         self._jobs.plan(header, decision, jobs or self._jobs.compose(decision.params, decision.trial))
-        self.ledger.refresh()
+        # What was known of other jobs may be old now: a worker would begin those again that have ended since.
+        self.states.refresh()
 
     def _is_before(self, job: str, decision: RecordedDecision) -> bool:
         """Whether a job is paused at a rung before the one that a decision sends it to."""

@@ -23,7 +23,7 @@ from seedfold.orchestrator.search.study_search import StudySearch, _ToldTrials
 _FILES = (
     *ALLOWED_FILES,
     *(r"search/(decisions/#|launch)\.json", r"search/conf/.*", r"search/((decisions|conf)/)?\.[^/]*"),
-    *(r"store/.*", r"(turns|plans|claims|code)/.*", r"jobs/.*/(epoch\.txt|epoch\.new|log\.#\.txt|run/.*)", r"[^/]*"),
+    *(r"(store|cache|turns|plans|claims|code)/.*", r"jobs/.*/(epoch\.(txt|new)|log\.#\.txt|run/.*)", r"[^/]*"),
 )
 _UNEXPECTED = re.compile(r"Traceback|this error is unexpected")
 
@@ -145,11 +145,15 @@ class Check:
                     yield f"{job[:12]} was computed by two processes at the same time, for {end - begin:.3f} s"
 
     def _done_once(self) -> Iterator[str]:
-        done = Counter(event["job"] for event in self.events if event["e"] == "done")
+        # A worker may record a result again that another one was about to record.
+        attempts = {(event["job"], event["n"]) for event in self.events if event["e"] == "done"}
+        done = Counter(job for job, _ in attempts)
         whole = {job for job, epochs in self._last.items() if epochs == EPOCHS}
         yield from (f"{job[:12]} was done {count} times" for job, count in done.items() if count > 1)
-        if done.keys() != whole:
-            yield f"{len(done)} jobs were done, and {len(whole)} were to be trained to their end"
+        # Who was killed after it had published a result has not recorded it: it counts all the same.
+        published = [path.name.partition(".")[0] for path in self.project.toy.study(STUDY).path.glob("store/*/*")]
+        if set(published) != whole or len(published) != len(whole) or done.keys() - whole:
+            yield f"{len(published)} results, {len(done)} recorded; {len(whole)} jobs were to be trained to their end"
         for event in self.events:
             if event["e"] == "failed" and event["kind"] not in {"node", "preempted"}:
                 yield f"{event['job'][:12]} failed: {event['kind']}, {event['reason']}"

@@ -1,7 +1,7 @@
 """Kill processes of a search at random moments, let the user's commands run again, and check what is left.
 
     python tests/search_kills/run.py --on local --trials 300 --kills 20 --seed 1
-    python tests/search_kills/run.py --on slurm                  # the SLURM that `make cluster` has brought up
+    python tests/search_kills/run.py --on slurm                  # a SLURM of its own
     python tests/search_kills/run.py --on lsf                    # a fake LSF of its own
 
 The seed chooses what is killed after how many epochs, and which command runs then. The folder is kept if something does
@@ -26,9 +26,10 @@ from pathlib import Path
 if not __package__:  # run as a program
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from clusters.lsf.cluster import Lsf, running
+from clusters.lsf.cluster import running as running_lsf
 from clusters.lsf.settings import Settings as LsfSettings
-from clusters.slurm.cluster import find_cluster
+from clusters.slurm.cluster import running as running_slurm
+from clusters.slurm.configuration import Settings as SlurmSettings
 from faults.hosts import import_commands
 from faults.processes import Process, find_processes, kill_all
 from isolation import isolate_environment
@@ -37,6 +38,7 @@ from search_kills.study import STUDY, Command, Project, write_project
 
 LOCAL = ("worker", "worker", "template", "job", "job", "command", "all")
 ON_CLUSTER = ("worker", "worker", "template", "job", "job", "command", "command", "task", "all")
+_PORT = 27_500
 _LOOK_S = 0.05
 _QUIET_S = 6.0
 """After so long without anything new the user looks, and resumes."""
@@ -159,14 +161,14 @@ def open_place(place: str, folder: Path) -> Iterator[tuple[tuple[str, ...], dict
     if place == "local":
         yield (), {}
     elif place == "slurm":
-        cluster = find_cluster()
-        if cluster is None:
-            raise SystemExit("no SLURM is up: `make cluster` brings one up")
-        yield ("cluster=slurm",), {"SLURM_CONF": str(cluster.conf)}
+        # The path of a socket has to be short.
+        own = Path(tempfile.mkdtemp(prefix="slurm-"))
+        with running_slurm(own, SlurmSettings(nodes=1, port=_PORT)) as cluster:
+            yield ("cluster=slurm",), {"SLURM_CONF": str(cluster.conf)}
+        shutil.rmtree(own)
     else:
         (folder / "lsf").mkdir()
-        lsf: Lsf
-        with running(folder / "lsf", LsfSettings(dialect="classic", time_scale=0.05)) as lsf:
+        with running_lsf(folder / "lsf", LsfSettings(dialect="classic", time_scale=0.05)) as lsf:
             yield ("cluster=lsf",), {**lsf.variables, "PATH": f"{lsf.bin}:{os.environ['PATH']}"}
 
 

@@ -122,6 +122,20 @@ def test_a_decision_of_a_killed_process_is_carried_out_by_the_next(toy: Toy, mon
     assert set(heir.ledger.plans.trial_jobs) == {job for one in heir.decisions.records for job in one.jobs}
 
 
+def test_who_plans_a_trial_knows_which_jobs_have_ended_meanwhile(toy: Toy) -> None:
+    launch(toy)
+    search = open_search(toy)
+    [job] = search.decisions.records[0].jobs
+    end_jobs(toy, "paused", 1)
+    search.states.refresh()
+    assert search.states.of(job).state == "submitted"
+    end_jobs(toy, "paused", 0)
+    assert search.step()
+    assert len(search.ledger.plans.trial_jobs) == 3
+    # Else this process, if it is a worker, begins it again.
+    assert search.states.of(job).state == "paused"
+
+
 def test_a_failed_trial_is_told_and_blocks_nothing(toy: Toy) -> None:
     launch(toy)
     end_jobs(toy, "failed", 0)
