@@ -15,11 +15,12 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -130,13 +131,14 @@ class Havoc:
         command.wait()
 
     def _cancel_task(self) -> None:
-        """A task is killed by the scheduler: without a signal that it could hear."""
+        """A task gets SIGKILL from the scheduler."""
         workers = [one for one in find_processes(self.project.toy.folder) if one.what == "worker"]
         if workers:
-            parent = int(Path(f"/proc/{self.dice.choice(workers).pid}/stat").read_text().rpartition(")")[2].split()[1])
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(parent, signal.SIGKILL)
-        self._note("the script of a task" if workers else "nothing")
+            with suppress(FileNotFoundError):
+                lines = Path(f"/proc/{self.dice.choice(workers).pid}/environ").read_text().split("\0")
+                there = dict(line.partition("=")[::2] for line in lines)
+                subprocess.run(_kill_line(there), env={**os.environ, **self.project.environment}, check=False)
+        self._note("a task" if workers else "nothing")
 
     def _note(self, what: str) -> None:
         self.killed.append(what)
@@ -149,6 +151,14 @@ class Havoc:
         self.trouble += [
             f"left behind: {one.what}, process {one.pid}" for one in find_processes(self.project.toy.folder)
         ]
+
+
+def _kill_line(there: Mapping[str, str]) -> list[str]:
+    """The scheduler's command that kills the task which has this environment."""
+    if "LSB_JOBID" in there:
+        return ["bkill", "-s", "KILL", f"{there['LSB_JOBID']}[{there['LSB_JOBINDEX']}]"]
+    task = f"{there['SLURM_ARRAY_JOB_ID']}_{there['SLURM_ARRAY_TASK_ID']}"
+    return ["scancel", "--signal=KILL", "--full", task]
 
 
 def _short(process: Process) -> str:
