@@ -109,6 +109,11 @@ class StudySearch:
         jobs = dict.fromkeys(job for one in self._told.after(self.decisions.records).open_trials() for job in one.jobs)
         return [job for job in jobs if self._is_open(job)]
 
+    def memory_of(self, job: JobDescription) -> int:
+        """How much memory, in bytes, the next attempt of a job needs: more after it had too little."""
+        failures = self.ledger.record_of(job.id).failures()
+        return self.states.policies.memory_after(job.resources.memory_bytes, failures)
+
     def _is_open(self, job: str) -> bool:
         state = self.states.of(job).state
         if state == "failed":

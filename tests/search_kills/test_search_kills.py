@@ -1,4 +1,4 @@
-"""A search that is killed at random goes on: no trial is lost or doubled, and every decision follows from the results."""
+"""A search that is killed at random goes on: no trial is lost or doubled, and decisions follow from results."""
 
 from __future__ import annotations
 
