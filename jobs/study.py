@@ -7,7 +7,7 @@ are listed, because an axis may name a key that only some combinations of config
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,20 @@ class Study:
     def identity(self) -> Identity:
         """The rules for the ids of this study's jobs."""
         return self._context.identity
+
+    def with_axes(self, overrides: Sequence[str]) -> Study:
+        """Return the study with axes changed or added by overrides such as ``matrix.lr=[0.1]``.
+
+        What Hydra has composed is used again. Raises UsageError for other overrides, and as `load_study`.
+        """
+        composer = self._context.composer
+        changes = read_command_line(composer, overrides)
+        if changes.study_overrides or changes.value_overrides:
+            raise UsageError(f"{', '.join(overrides)}: only axes can be changed here; write matrix.KEY=[…]")
+        specs = change_axes(composer, self._specs, changes.axis_changes)
+        matrices = {spec.name: make_matrix(composer, spec, self.identity) for spec in specs}
+        stages = tuple(make_stage(spec, matrices[spec.name]) for spec in specs)
+        return replace(self, stages=stages, _specs=specs, _matrices=matrices)
 
     def jobs(self) -> Iterator[JobDescription]:
         """Yield every job, parents first, inside a stage in the order of the study or, without one, of the matrix.

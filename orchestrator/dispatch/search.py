@@ -27,7 +27,7 @@ from seedfold.orchestrator.ledger.turns import next_turn, take_turn
 from seedfold.orchestrator.schedulers.local import start_worker
 from seedfold.orchestrator.search.decide import next_decision
 from seedfold.orchestrator.search.study_search import StudySearch
-from seedfold.orchestrator.search.trial_jobs import compose_trial, digest_of
+from seedfold.orchestrator.search.trial_jobs import digest_of, jobs_of_trial
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.search import SearchSettings
 from seedfold.orchestrator.settings.site import site_overrides
@@ -83,7 +83,7 @@ def launch_search(
     )
     if not replace:
         _refuse_change(plan, launch)
-    _compose_first(plan, launch)
+    _compose_first(plan)
     launch.write(folder)
     header = PlanHeader.create(overrides, config_dirs, plan.study.settings, Path.cwd())
     before = plan.ledger.plans.header
@@ -106,11 +106,11 @@ def _refuse_change(plan: Plan, launch: SearchLaunch) -> None:
         )
 
 
-def _compose_first(plan: Plan, launch: SearchLaunch) -> None:
+def _compose_first(plan: Plan) -> None:
     """Raise UsageError, before anything is written, if not even the first trial can be composed."""
     first = next_decision(search_settings(plan), ())
     if first is not None:
-        compose_trial(plan.folder, launch, first.params)
+        jobs_of_trial(plan.folder, plan.study, first.params)
 
 
 def go_on(root: Root, study: StudyFolder) -> LaunchResult:
@@ -122,7 +122,9 @@ def go_on(root: Root, study: StudyFolder) -> LaunchResult:
     header = ledger.plans.header
     assert header is not None
     search = StudySearch(JobStates(root, ledger, RetryPolicies.parse(header.settings["failures"])))
-    search.step(most_open=1)
+    # The first trials are all decided here, so that no slot waits until their workers have imported a sampler.
+    while search.step():
+        search.states.refresh()
     submissions, advanced = _start_workers(root, ledger) if not search.is_over() else ((), None)
     return LaunchResult(
         study=study,

@@ -86,12 +86,12 @@ class Retries:
 
         Unless ``is_modest``, it also has more time if it has often continued at its time limit.
         """
-        memory, time_limit = float(job.resources.memory_bytes), float(job.resources.time_s)
-        for failure in self._round.ledger.record_of(job.id).failures():
-            policy = self._round.policies.policy_for(failure["kind"])
-            memory, time_limit = memory * policy.memory, time_limit * policy.time
+        failures, policies = self._round.ledger.record_of(job.id).failures(), self._round.policies
+        memory, time_limit = policies.memory_after(job.resources.memory_bytes, failures), float(job.resources.time_s)
+        for failure in failures:
+            time_limit *= policies.policy_for(failure["kind"]).time
         time_limit *= 1 if is_modest else self._time_factor(job)
-        resources = replace(job.resources, memory_bytes=round(memory), time_s=round(time_limit))
+        resources = replace(job.resources, memory_bytes=memory, time_s=round(time_limit))
         return replace(job, resources=self._with_larger_gpu(job, resources))
 
     def _with_larger_gpu(self, job: JobDescription, resources: Resources) -> Resources:

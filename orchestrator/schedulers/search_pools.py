@@ -6,6 +6,7 @@ nothing left for it. Whoever advances the study submits tasks in place of those 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,40 +35,47 @@ class SearchPools:
         cluster = ClusterSettings.parse(self._round.settings["cluster"])
         if SEARCH not in self._round.settings or cluster.scheduler is None or not has_launch(self._round.study):
             return
-        open_jobs = self._decide()
+        memory = self._decide()
         failures = self._round.ledger.record_of(SEARCH_JOB).failures()
-        if not open_jobs or self._round.policies.retries_are_exhausted(failures):
+        if not memory or self._round.policies.retries_are_exhausted(failures):
             return
-        array = _make_array(self._round, cluster)
-        wanted = -(-open_jobs // array.side_by_side)
-        while (missing := self._missing_tasks(wanted, cluster)) > 0:
+        array = _make_array(self._round, cluster, max(memory))
+        while (missing := self._missing_tasks(memory, array, cluster)) > 0:
             turn, token = next_turn(self._round.study), Submission.new_token()
             self._round.ledger.refresh()
-            if self._missing_tasks(wanted, cluster) == missing and take_turn(self._round.study, turn, [token]):
+            if self._missing_tasks(memory, array, cluster) == missing and take_turn(self._round.study, turn, [token]):
                 self._create(token, array, missing)
 
-    def _decide(self) -> int:
-        """Make the decisions that can be made now; return how many jobs are open, at most as many as may run."""
+    def _decide(self) -> list[int]:
+        """Make the decisions that can be made now; return what open jobs need, as many as may run at a time.
+
+        That is their memory in bytes, the largest first.
+        """
         # Only searches need this, and what it imports.
         from seedfold.orchestrator.search.study_search import StudySearch
 
         search = StudySearch(self._round.states)
         if search.is_cancelled:
-            return 0
+            return []
         try:
             while search.step():
                 self._round.states.refresh()
         except (UsageError, DamagedFileError) as error:
             self._round.result.problems.append(str(error))
-        return min(search.settings.parallel, len(search.open_jobs()))
+        jobs = [self._round.ledger.plans.jobs[job] for job in search.open_jobs()]
+        return sorted(map(search.memory_of, jobs), reverse=True)[: search.settings.parallel]
 
-    def _missing_tasks(self, wanted: int, cluster: ClusterSettings) -> int:
+    def _missing_tasks(self, memory: Sequence[int], array: TaskArray, cluster: ClusterSettings) -> int:
+        """How many tasks are to be submitted so that there is one for each open job, with the memory that it needs."""
         assert cluster.scheduler is not None
+        wanted = -(-len(memory) // array.side_by_side)
         live = [one for one in self._round.ledger.live_submissions if SEARCH_JOB in one.jobs]
         most = cluster.scheduler.max_submitted
         if most is not None:
             wanted = min(wanted, max(1, most - _RESERVED_FOR_KEEPERS))
-        return wanted - sum(map(count_open_tasks, live))
+        at_work = [one.array.resources.memory_bytes for one in live if one.array and count_open_tasks(one)]
+        larger = sum(needed > max(at_work) for needed in memory) if at_work else 0
+        return max(wanted - sum(map(count_open_tasks, live)), -(-larger // array.side_by_side))
 
     def _create(self, token: str, array: TaskArray, tasks: int) -> None:
         launch = SearchLaunch.read(self._round.study)
@@ -77,14 +85,17 @@ class SearchPools:
         self._round.ledger.refresh()
 
 
-def _make_array(this_round: AdvanceRound, cluster: ClusterSettings) -> TaskArray:
-    """The array whose tasks can run each job of the search: they have the most of everything that one asks for."""
+def _make_array(this_round: AdvanceRound, cluster: ClusterSettings, memory_bytes: int) -> TaskArray:
+    """The array whose tasks can run each job of the search: they have the most of everything that one asks for.
+
+    ``memory_bytes`` is what one needs after it had too little.
+    """
     jobs = list(this_round.ledger.plans.trial_jobs.values())
     asked = [job.resources for job in jobs]
     resources = Resources(
         cpus=max(one.cpus for one in asked),
         gpus=max(one.gpus for one in asked),
-        memory_bytes=max(one.memory_bytes for one in asked),
+        memory_bytes=max(memory_bytes, *(one.memory_bytes for one in asked)),
         time_s=max(one.time_s for one in asked),
         extra=asked[-1].extra,
     )

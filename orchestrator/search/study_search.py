@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from math import inf
+from threading import Thread
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
@@ -18,6 +19,7 @@ from seedfold.orchestrator.ledger.events import EventWriter, time_after
 from seedfold.orchestrator.ledger.search_decisions import PRUNED, SEARCH_JOB, RecordedDecision, SearchDecisions, Told
 from seedfold.orchestrator.search.decide import Decision, is_over, next_decision
 from seedfold.orchestrator.search.history import Trial
+from seedfold.orchestrator.search.optuna_trials import load_optuna
 from seedfold.orchestrator.search.trial_jobs import ChangedStudyError, TrialJobs, decision_time
 from seedfold.orchestrator.search.trial_results import OpenTrial, ended_trials, running_values
 from seedfold.orchestrator.search.warm_start import read_warm_trials
@@ -107,6 +109,11 @@ class StudySearch:
         jobs = dict.fromkeys(job for one in self._told.after(self.decisions.records).open_trials() for job in one.jobs)
         return [job for job in jobs if self._is_open(job)]
 
+    def memory_of(self, job: JobDescription) -> int:
+        """How much memory, in bytes, the next attempt of a job needs: more after it had too little."""
+        failures = self.ledger.record_of(job.id).failures()
+        return self.states.policies.memory_after(job.resources.memory_bytes, failures)
+
     def _is_open(self, job: str) -> bool:
         state = self.states.of(job).state
         if state == "failed":
@@ -141,10 +148,21 @@ class StudySearch:
 
     # --- what is done ---------------------------------------------------------------------------------------------
 
-    def step(self, most_open: float = inf) -> bool:
+    def prepare(self) -> None:
+        """Do what every decision begins with: import the sampler, in a thread, and compose what trials have in common.
+
+        Whoever calls this while jobs run decides faster when one of them has ended. Raises as `step`.
+        """
+        if len(self._told.after(self.decisions.records).jobs_of) < self.settings.trials:
+            if self.settings.sampler != "grid":
+                # It takes seconds, in which the caller has to hear of its jobs. Whoever decides meanwhile waits for it.
+                Thread(target=_import_sampler).start()
+            self._jobs.prepare()
+
+    def step(self) -> bool:
         """Make the next decision and carry it out; False if there is none before another result is known.
 
-        There is none either while ``most_open`` or ``search.parallel`` jobs are open. Raises ChangedStudyError.
+        There is none either while ``search.parallel`` jobs are open. Raises ChangedStudyError.
         """
         self.refresh()
         self.carry_out()
@@ -152,7 +170,7 @@ class StudySearch:
             return False
         new_results = self._new_results()
         history = self._history(new_results)
-        is_full = len(self.open_jobs()) >= min(most_open, self.settings.parallel)
+        is_full = len(self.open_jobs()) >= self.settings.parallel
         places = 0 if is_full else len(history) + 1
         decision = next_decision(replace(self.settings, parallel=places), history)
         if decision is None:
@@ -219,7 +237,8 @@ class StudySearch:
         header = self.ledger.plans.header
         assert header is not None
         self._jobs.plan(header, decision, jobs or self._jobs.compose(decision.params, decision.trial))
-        self.ledger.refresh()
+        # What was known of other jobs may be old now: a worker would begin those again that have ended since.
+        self.states.refresh()
 
     def _is_before(self, job: str, decision: RecordedDecision) -> bool:
         """Whether a job is paused at a rung before the one that a decision sends it to."""
@@ -241,6 +260,12 @@ class StudySearch:
         writer.append(kind, t=now, jobs=attempts, **details)
         writer.close()
         self.states.refresh()
+
+
+def _import_sampler() -> None:
+    # That it is missing is told by who needs it.
+    with suppress(UsageError):
+        load_optuna()
 
 
 class _ToldTrials:

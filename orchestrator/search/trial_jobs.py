@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
@@ -15,6 +15,9 @@ from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.plans import PlanHeader, write_plan_once
 from seedfold.orchestrator.ledger.search_decisions import RecordedDecision
 from seedfold.orchestrator.ledger.search_launch import SearchLaunch
+
+if TYPE_CHECKING:
+    from seedfold.jobs.study import Study
 
 
 def digest_of(jobs: Sequence[JobDescription]) -> str:
@@ -29,14 +32,17 @@ def trial_overrides(params: Mapping[str, Any]) -> list[str]:
     return [group_override("", f"matrix.{key}", [value]) for key, value in params.items()]
 
 
-def compose_trial(folder: StudyFolder, launch: SearchLaunch, params: Mapping[str, Any]) -> list[JobDescription]:
-    """Return the jobs of a trial of the study in ``folder``. Raises UsageError for a point that is not valid."""
+def load_trials(folder: StudyFolder, launch: SearchLaunch) -> Study:
+    """Return the study in ``folder`` without any trial, as it was launched. Raises UsageError."""
     from seedfold.jobs.study import load_study
 
-    overrides, dirs = [*launch.overrides, *trial_overrides(params)], launch.config_folders(folder)
-    study = load_study(overrides, config_dirs=dirs, folder=Path(launch.folder))
+    return load_study(launch.overrides, config_dirs=launch.config_folders(folder), folder=Path(launch.folder))
+
+
+def jobs_of_trial(folder: StudyFolder, study: Study, params: Mapping[str, Any]) -> list[JobDescription]:
+    """Return the jobs of a trial of a study that is in ``folder``. Raises UsageError for a point that is not valid."""
     # A study may have been renamed since.
-    return [replace(job, study=folder.name) for job in study.jobs()]
+    return [replace(job, study=folder.name) for job in study.with_axes(trial_overrides(params)).jobs()]
 
 
 class TrialJobs:
@@ -44,22 +50,30 @@ class TrialJobs:
 
     def __init__(self, study: StudyFolder) -> None:
         self._study = study
-        self._checked: SearchLaunch | None = None
+        self._loaded: tuple[SearchLaunch, Study] | None = None
 
     def compose(self, params: Mapping[str, Any], number: int) -> list[JobDescription]:
         """Return the jobs of a trial, which has this ``number``.
 
         Raises ChangedStudyError if the study would be another one today, and UsageError if the point is not valid.
         """
+        return jobs_of_trial(self._study, self._load(), params)
+
+    def prepare(self) -> None:
+        """Compose what all trials have in common. Raises as `compose`."""
+        self._load()
+
+    def _load(self) -> Study:
         launch = SearchLaunch.read(self._study)
-        if launch != self._checked:
-            if digest_of(compose_trial(self._study, launch, {})) != launch.digest:
+        if self._loaded is None or self._loaded[0] != launch:
+            study = load_trials(self._study, launch)
+            if digest_of(jobs_of_trial(self._study, study, {})) != launch.digest:
                 raise ChangedStudyError(
                     f"study {self._study.name}: what Seedfold itself configures has changed since it was launched, so"
                     " that its trials would not be comparable; launch it again"
                 )
-            self._checked = launch
-        return compose_trial(self._study, launch, params)
+            self._loaded = launch, study
+        return self._loaded[1]
 
     def plan(self, header: PlanHeader, decision: RecordedDecision, jobs: Sequence[JobDescription]) -> None:
         """Write the plan of a trial that begins, unless it is there already."""

@@ -234,6 +234,13 @@ class RetryPolicies:
         """The policy of a kind; one that is not configured is never retried."""
         return self.by_kind.get(kind, RetryPolicy(retries=0, wait_s=0))
 
+    def memory_after(self, memory_bytes: int, failures: Sequence[Mapping[str, Any]]) -> int:
+        """How much memory, in bytes, the next attempt after these failures asks for."""
+        memory = float(memory_bytes)
+        for failure in failures:
+            memory *= self.policy_for(failure["kind"]).memory
+        return round(memory)
+
     def micro_batch_halvings(self, failures: Sequence[Mapping[str, Any]]) -> int:
         """How often the next attempt after these failures halves the samples that it computes at once."""
         return sum(self.policy_for(failure["kind"]).halve_micro_batch for failure in failures)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from math import inf
 from typing import TYPE_CHECKING
 
 from seedfold.jobs.description import JobDescription
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
 class SearchPool:
     """The search of which a task is one worker of several."""
 
-    def __init__(self, search: StudySearch) -> None:
-        self._search = search
+    def __init__(self, search: StudySearch, memory_bytes: float = inf) -> None:
+        """``memory_bytes`` is what the task has for a job."""
+        self._search, self._memory_bytes = search, memory_bytes
         self._over: set[str] = set()
         self._trouble = ""
+        self._is_prepared = False
         self.may_have_more = True
         """Whether a later look may find something to do."""
 
@@ -40,14 +44,18 @@ class SearchPool:
         # Only searches need this, and what it imports.
         from seedfold.orchestrator.search.study_search import StudySearch
 
-        return cls(StudySearch(states))
+        array = submission.array
+        return cls(StudySearch(states), inf if array is None else array.resources.memory_bytes)
 
     def pause_after(self, job: str) -> int | None:
         """The epochs after which a job is to be paused; None if it trains to its end."""
         return self._search.pause_after(job)
 
     def fill(self, queue: JobQueue, running: Collection[str]) -> None:
-        """Add the open jobs to the queue that are not in it, those that others have planned included."""
+        """Add the open jobs to the queue that are not in it, those that others have planned included.
+
+        While the first ones run, this gets ready for the next decision.
+        """
         try:
             self._search.refresh()
             self._search.carry_out()
@@ -56,6 +64,11 @@ class SearchPool:
         for job in self._open_jobs():
             if job.id not in queue and job.id not in running:
                 queue.add(job)
+        if running and not self._is_prepared:
+            self._is_prepared = True
+            # If nothing can be decided, that is told when something has to be.
+            with suppress(SeedfoldError):
+                self._search.prepare()
 
     def _open_jobs(self) -> Iterator[JobDescription]:
         states = self._search.states
@@ -66,7 +79,7 @@ class SearchPool:
             state = states.of(job).state
             if state == "done":
                 self._over.add(job)
-            elif state == "submitted":
+            elif state == "submitted" and self._search.memory_of(description) <= self._memory_bytes:
                 yield description
 
     def decide(self, queue: JobQueue, running: Collection[str]) -> bool:
@@ -78,7 +91,7 @@ class SearchPool:
             return False
         try:
             decided = self._search.step()
-            self.may_have_more = decided or not self._search.is_over()
+            self.may_have_more = decided or not (self._search.is_over() or self._waits_for_larger_task())
             self._tell("")
         except SeedfoldError as error:
             self._tell(str(error))
@@ -86,6 +99,17 @@ class SearchPool:
         if decided:
             self.fill(queue, running)
         return decided
+
+    def _waits_for_larger_task(self) -> bool:
+        """Whether all that is left needs more memory than this task has.
+
+        Somebody submits a larger one when the tasks of this array have ended, or when a person looks.
+        """
+        jobs = [self._search.ledger.plans.jobs[job] for job in self._search.open_jobs()]
+        states = self._search.states
+        return bool(jobs) and all(
+            self._search.memory_of(job) > self._memory_bytes and states.of(job.id).state == "submitted" for job in jobs
+        )
 
     def _may_start(self, job: str) -> bool:
         """Whether a queued job waits for a worker, and none has begun it since the ledger was read."""

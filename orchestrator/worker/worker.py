@@ -147,7 +147,8 @@ class Worker:
         """Read what others have done; less often if many workers share one file system."""
         if time.monotonic() - self.refreshed_at < self.environment.refresh_every_s:
             return
-        if self.states.refresh():
+        # A search reads what is new as well.
+        if self.states.refresh() or self.pool is not None:
             self._drop_cancelled_and_superseded()
         self.refreshed_at = time.monotonic()
 

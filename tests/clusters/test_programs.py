@@ -74,6 +74,45 @@ def test_sweep_whose_program_is_killed_is_gone_on_with(place: Place) -> None:
     assert len(stranger.executions()) == len(set(stranger.executions())) == 4
 
 
+SEARCHED = """
+import time
+from pathlib import Path
+
+import hydra
+from hydra.utils import get_original_cwd
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="searched")
+def main(cfg):
+    with open(Path(get_original_cwd()) / "points.txt", "a") as file:
+        file.write(f"{cfg.x:.6f}\\n")
+    while not (Path(get_original_cwd()) / "go").exists():
+        time.sleep(0.05)
+    return (cfg.x - 0.3) ** 2
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_a_search_whose_program_is_killed_is_gone_on_with(place: Place) -> None:
+    stranger = place.program
+    (stranger.folder / "train.py").write_text(SEARCHED)
+    (stranger.folder / "conf" / "searched.yaml").write_text("x: 0.5\n")
+    points = stranger.folder / "points.txt"
+    settings = "space: {x: {uniform: [0, 1]}}, sampler: random, trials: 4, direction: minimize, parallel: 2, seed: 1"
+    words = (*place.words, f"hydra.sweeper.search={{{settings}}}")
+    program = stranger.start(*words)
+    wait_until(lambda: points.exists() and len(points.read_text().split()) == 2)
+    os.killpg(program.pid, signal.SIGKILL)
+    program.communicate()
+    (stranger.folder / "go").touch()
+    assert "search: 4 of 4 trials (4 done)" in stranger.run(*words)
+    tried = points.read_text().split()
+    assert len(tried) == len(set(tried)) == 4
+
+
 SCHEDULER_VARIABLES = {
     "slurm": {"SLURM_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_JOB_NODELIST", "SLURM_NTASKS", "SLURM_JOB_NAME"},
     "lsf": {"LSB_JOBID", "LSB_JOBINDEX", "LSB_HOSTS"},

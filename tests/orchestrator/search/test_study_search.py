@@ -75,7 +75,8 @@ def launch(toy: Toy, *args: str) -> str:
 def test_promoted_trials_go_on_and_the_others_stay_paused(toy: Toy) -> None:
     assert "search started" in launch(toy)
     search = open_search(toy)
-    assert steps(search) == 1, "as many jobs as may run at a time"
+    assert len(search.decisions.records) == 2, "the launch decides as many as may run at a time"
+    assert not search.step()
     assert toy.states("hunt") == {"submitted": 2} or toy.states("hunt") == {"waiting": 2}
     for number, score in ((0, 0.2), (1, 0.9)):
         end_jobs(toy, "paused", number, score)
@@ -96,34 +97,50 @@ def test_promoted_trials_go_on_and_the_others_stay_paused(toy: Toy) -> None:
 
 def test_of_two_who_decide_at_once_one_decides(toy: Toy) -> None:
     launch(toy)
+    end_jobs(toy, "paused", 0)
     first, second = open_search(toy), open_search(toy)
     assert steps(first) == 1
     assert not second.step(), "it reads what the first one has decided, and there is nothing left to decide"
-    assert len(second.decisions.records) == 2
-    assert [one.number for one in second.history()] == [0, 1]
+    assert len(second.decisions.records) == 3
+    assert [one.number for one in second.history()] == [0, 1, 2]
 
 
 def test_a_decision_of_a_killed_process_is_carried_out_by_the_next(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     launch(toy)
+    end_jobs(toy, "paused", 0)
     dying = open_search(toy)
     with monkeypatch.context() as patch:
         patch.setattr(dying, "carry_out", lambda composed=None: None)
         assert dying.step()
-    assert len(decision_files(toy)) == 2
-    assert len(dying.ledger.plans.trial_jobs) == 1
-    file = decision_files(toy)[1]
+    assert len(decision_files(toy)) == 3
+    assert len(dying.ledger.plans.trial_jobs) == 2
+    file = decision_files(toy)[2]
     file.write_text(json.dumps({**json.loads(file.read_text()), "time": 1.0}))
     heir = open_search(toy)
     heir.carry_out()
-    assert len(heir.ledger.plans.trial_jobs) == 2
+    assert len(heir.ledger.plans.trial_jobs) == 3
     assert set(heir.ledger.plans.trial_jobs) == {job for one in heir.decisions.records for job in one.jobs}
+
+
+def test_who_plans_a_trial_knows_which_jobs_have_ended_meanwhile(toy: Toy) -> None:
+    launch(toy)
+    search = open_search(toy)
+    [job] = search.decisions.records[0].jobs
+    end_jobs(toy, "paused", 1)
+    search.states.refresh()
+    assert search.states.of(job).state == "submitted"
+    end_jobs(toy, "paused", 0)
+    assert search.step()
+    assert len(search.ledger.plans.trial_jobs) == 3
+    # Else this process, if it is a worker, begins it again.
+    assert search.states.of(job).state == "paused"
 
 
 def test_a_failed_trial_is_told_and_blocks_nothing(toy: Toy) -> None:
     launch(toy)
     end_jobs(toy, "failed", 0)
     search = open_search(toy)
-    assert steps(search) == 2
+    assert steps(search) == 1
     assert [trial.state for trial in search.history()] == ["failed", "running", "running"]
     assert search_of(toy)["failed"] == 1
 
@@ -141,7 +158,7 @@ def test_a_failed_trial_may_be_tried_again(toy: Toy) -> None:
 
 
 def test_what_a_search_gives_up_is_stopped_and_not_resumed(toy: Toy) -> None:
-    launch(toy)
+    launch(toy, "search.parallel=1")
     search = open_search(toy)
     first = search.decisions.records[0]
     assert search.decisions.append(replace(first, kind="prune", told=(), jobs=()))
@@ -154,7 +171,7 @@ def test_what_a_search_gives_up_is_stopped_and_not_resumed(toy: Toy) -> None:
 
 
 def test_nothing_begins_when_the_budget_is_used_up(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    launch(toy, "+search.budget={wall_time: 1h}")
+    launch(toy, "+search.budget={wall_time: 1h}", "search.parallel=1")
     search = open_search(toy)
     assert not search.is_budget_used()
     monkeypatch.setattr("seedfold.orchestrator.search.study_search.time.time", lambda: 1e12)
@@ -178,22 +195,22 @@ def test_a_metric_that_no_job_has_is_named(toy: Toy) -> None:
 def test_a_search_goes_on_with_the_files_of_its_launch(toy: Toy) -> None:
     launch(toy)
     add_hunt(toy, epochs="epochs: 27")
+    end_jobs(toy, "paused", 0)
     search = open_search(toy)
     assert search.step()
     assert {job.config["epochs"] for job in search.ledger.plans.trial_jobs.values()} == {9}
     file = toy.study("hunt").path / "search" / "launch.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "digest": "of another version of Seedfold"}))
-    end_jobs(toy, "paused", 0)
     end_jobs(toy, "paused", 1)
+    end_jobs(toy, "paused", 2)
     with pytest.raises(ChangedStudyError, match="has changed since it was launched"):
         steps(open_search(toy))
     refused = toy.launch("--detach", experiment="hunt")
     assert refused.returncode == 2
-    assert "study hunt has changed since 2 trials of its search began" in refused.stderr
+    assert "study hunt has changed since 3 trials of its search began" in refused.stderr
     launch(toy, "--replace")
-    search = open_search(toy)
-    assert steps(search)
-    assert {job.config["epochs"] for job in search.ledger.plans.trial_jobs.values()} == {9, 27}
+    planned = open_search(toy).ledger.plans.trial_jobs.values()
+    assert {job.config["epochs"] for job in planned} == {9, 27}
 
 
 def test_cancel_ends_a_search_and_resume_goes_on(toy: Toy) -> None:
