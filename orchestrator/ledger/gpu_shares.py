@@ -35,7 +35,7 @@ class GpuShare:
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> GpuShare:
         """Read a ``gpu_share`` event."""
-        fields = {name: event.get(name) for name in (*_TEXTS, *_WHOLE_NUMBERS, "percent", "most")}
+        fields: dict[str, Any] = {name: event.get(name) for name in (*_TEXTS, *_WHOLE_NUMBERS, "percent", "most")}
         return cls(**fields, time=event["t"])
 
     def to_details(self) -> dict[str, Any]:
