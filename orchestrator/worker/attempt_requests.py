@@ -8,7 +8,6 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.work import MICRO_BATCH_HALVINGS
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.submissions import Submission
-from seedfold.orchestrator.settings.failures import NanPolicy
 from seedfold.orchestrator.state.job_states import JobStates
 from seedfold.orchestrator.worker.environment import WorkerEnvironment
 from seedfold.orchestrator.worker.gpu_sharing import GpuSharing
@@ -26,7 +25,6 @@ class AttemptRequests:
     submission: Submission
     environment: WorkerEnvironment
     states: JobStates
-    nan: NanPolicy
     sharing: GpuSharing
 
     def make(
@@ -50,7 +48,7 @@ class AttemptRequests:
             environment=self.sharing.environment_variables(slot) | self._memory_variables(job),
             fit_needed=fit_needed,
             task=(self.environment.index, self.environment.restart),
-            nan=self.nan,
+            nan=self.states.policies.nan,
             launch_folder=self.submission.code_folder,
             done_before=self._last_done(job.id),
             pause_after=pool.pause_after(job.id) if pool else self.submission.pause_after.get(job.id),

@@ -77,9 +77,7 @@ class Worker:
         self.running: dict[str, RunningAttempt] = {}
         self.repeated_failures = RepeatedFailures(self.policies.stop_after_identical)
         self.use = UseSampler()
-        self.requests = AttemptRequests(
-            root, study, submission, environment, self.states, self.policies.nan, self.sharing
-        )
+        self.requests = AttemptRequests(root, study, submission, environment, self.states, self.sharing)
         self.kill_at: float | None = None
         self.refreshed_at = -inf
         self.interruption: Interruption | None = None
@@ -209,8 +207,8 @@ class Worker:
             self.queue.remove(job.id)
             self.events.append_impossible(job.id, self.states.ledger.record_of(job.id).latest_attempt + 1, reason)
             return True
-        places = self.sharing.places(job, self.running)
-        slot = self.limit.acquire_slot(job.resources, self.running, count_processes(self.running.values()), places)
+        processes, places = count_processes(self.running.values()), self.sharing.places(job, self.running)
+        slot = self.limit.acquire_slot(job.resources, self.running, processes, places)
         if slot is None:
             return False
         try:
