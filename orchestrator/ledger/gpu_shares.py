@@ -49,7 +49,8 @@ class GpuShare:
             [f"one takes up to {_gigabytes(self.job_bytes)} of {_gigabytes(self.gpu_bytes)}"] if self.gpu_bytes else []
         )
         found += [f"it was {self.percent:.0f} % busy"] if self.percent is not None else []
-        reason = f" ({', '.join([self.why] if self.why else found)})" if self.why or found else ""
+        found += [self.why] if self.why else []
+        reason = f" ({', '.join(found)})" if found else ""
         return f"{self.stage}: {jobs} at a time on a GPU{reason}"
 
 

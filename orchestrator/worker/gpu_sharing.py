@@ -213,13 +213,15 @@ class GpuSharing:
             job_bytes = max(job_bytes, known.job_bytes)
         others = max(0, reading.used_bytes - sum(one.gpu_bytes for one in present))
         ceiling = known.most if known is not None else None
-        most = min(self._most_of(present[0].job), ceiling or self._most)
+        by_cpus = self._most_of(present[0].job)
+        most = min(by_cpus, ceiling or self._most)
         fitting, busy = fitting_jobs(reading.total_bytes, others, job_bytes), sum(percents) / len(percents)
         number = next_number(len(present), fitting, busy, most)
         if known is not None:
             # Fewer were running, perhaps because no more were left.
             number = max(number, min(known.number, fitting, most))
-        share = GpuShare(stage, reading.total_bytes, number, job_bytes, round(busy, 1), ceiling)
+        why = "no CPUs for more" if number == by_cpus < self._most else ""
+        share = GpuShare(stage, reading.total_bytes, number, job_bytes, round(busy, 1), ceiling, why=why)
         if known is None or known.number != number or job_bytes > 1.1 * known.job_bytes:
             self._record(share)
 

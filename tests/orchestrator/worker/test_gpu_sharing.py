@@ -126,6 +126,16 @@ def test_a_gpu_takes_no_more_jobs_than_fit_beside_those_of_others(tmp_path: Path
     assert here.fill() == 2
 
 
+def test_jobs_on_a_gpu_have_their_cpus(tmp_path: Path) -> None:
+    here = Here(tmp_path, OneGpu())
+    here.machine.cpus = 3
+    for _ in range(4):
+        here.fill()
+        here.look()
+    assert len(here.running) == 3
+    assert here.said()[0].endswith("no CPUs for more)")
+
+
 def test_the_next_worker_begins_with_what_was_found(tmp_path: Path) -> None:
     here = Here(tmp_path, OneGpu())
     for _ in range(3):
@@ -178,7 +188,9 @@ def test_a_job_that_ran_out_of_memory_beside_others_is_tried_again_alone(tmp_pat
     assert reason is not None
     assert "5 jobs shared the GPU; this one is tried again alone" in reason
     here.end(first)
-    assert here.said() == ["train: 4 jobs at a time on a GPU (5 did not fit into its memory)"]
+    assert here.said() == [
+        "train: 4 jobs at a time on a GPU (one takes up to 2.0 GB of 16.0 GB, 5 did not fit into its memory)"
+    ]
     assert here.sharing.places(first.job, here.running) == GpuPlaces({"0": 0}, alone=True)
     here.look(20)
     assert "4 jobs" in here.said()[0]
