@@ -56,6 +56,8 @@ def _print_description(details: JobDetails) -> None:
     asked = job.resources
     gpus = f", {asked.gpus} GPU" if asked.gpus else ""
     print_text(f"asks for {asked.cpus} CPU{gpus}, {size_text(asked.memory_bytes)}, {duration_text(asked.time_s)}")
+    if details.gpu_share is not None:
+        print_text(f"         {details.gpu_share.to_text()}")
     if job.parents:
         print_text(f"parents  {', '.join(parent[:12] for parent in job.parents)}")
 

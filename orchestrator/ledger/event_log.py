@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from seedfold.orchestrator.ledger.damaged_files import DamagedFileError
-from seedfold.orchestrator.ledger.events import Event, EventLine, EventReader, read_line
+from seedfold.orchestrator.ledger.events import OF_THE_STUDY, Event, EventLine, EventReader, read_line
+from seedfold.orchestrator.ledger.gpu_shares import GpuShares
 from seedfold.orchestrator.ledger.job_table import DONE, NOBODY, JobTable
 from seedfold.orchestrator.ledger.kept_columns import keep, read_kept
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.throttle import Throttle
 from seedfold.results.store.passing_errors import try_again
 
-_FORM = 2
+_FORM = 3
 """Of what is kept; to be raised when other things are kept, or events are read in another way."""
 _WORTH_KEEPING_BYTES = 1 << 18
 _WORTH_KEEPING_FILES = 100
@@ -44,7 +45,7 @@ class EventLog:
         self._of_many_jobs: dict[tuple[int, int], list[Event]] = {}
         self._open: OrderedDict[int, int] = OrderedDict()
         self._bytes_read = 0
-        self.throttle = Throttle()
+        self.throttle, self.gpu_shares = Throttle(), GpuShares()
         if has_file is None:
             self._restore()
 
@@ -93,7 +94,7 @@ class EventLog:
                 yield event["job"], event
                 continue
             self._bytes_read += length
-            if event["e"] == "throttled":
+            if event["e"] in OF_THE_STUDY:
                 self._add_study_events([event])
                 yield None, event
                 continue
@@ -104,7 +105,7 @@ class EventLog:
     def _add_study_events(self, events: Iterable[Event]) -> None:
         for event in events:
             self._study_events.append(event)
-            self.throttle.add_event(event)
+            (self.throttle if event["e"] == "throttled" else self.gpu_shares).add_event(event)
 
     # --- events that were read, again ---------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from seedfold.orchestrator.ledger.atomic_files import JsonLinesAppender
+from seedfold.orchestrator.ledger.gpu_shares import is_gpu_share
 from seedfold.orchestrator.ledger.holds import is_hold
 from seedfold.orchestrator.ledger.past_caches import longest_cache_s, look_past_caches, read_past_caches
 from seedfold.orchestrator.ledger.throttle import is_throttle
@@ -26,7 +27,9 @@ from seedfold.results.store.passing_errors import try_again
 
 Event = dict[str, Any]
 """``{"e": kind, "t": seconds since the epoch, …}``. Kinds: started, done, failed, interrupted, paused, blocked,
-cancelled, resumed, promoted, held, released, throttled."""
+cancelled, resumed, promoted, held, released, throttled, gpu_share. The last two are of the study, and name no jobs."""
+
+OF_THE_STUDY = frozenset({"throttled", "gpu_share"})
 
 _GAP_S = 0.001
 _PART_BYTES = 1 << 21
@@ -268,6 +271,7 @@ _DETAILS: Mapping[str, Mapping[str, type]] = {
     "held": {},
     "released": {},
     "throttled": {"jobs": dict},
+    "gpu_share": {"jobs": dict},
 }
 """What each kind of event has besides its time, its job and the number of the attempt."""
 
@@ -297,6 +301,8 @@ def is_event(event: Any) -> bool:
         return is_hold(event)
     if kind == "throttled":
         return is_throttle(event)
+    if kind == "gpu_share":
+        return is_gpu_share(event)
     if kind != "done":
         return True
     known = event.keys() >= _DONE_FIELDS and type(event["seconds"]) in (int, float) and abs(event["seconds"]) < _MOST_S

@@ -17,6 +17,7 @@ from typing import Any
 
 from seedfold.orchestrator.ledger.event_log import EventLog
 from seedfold.orchestrator.ledger.events import Event
+from seedfold.orchestrator.ledger.gpu_shares import GpuShares
 from seedfold.orchestrator.ledger.holds import Hold
 from seedfold.orchestrator.ledger.job_table import DONE, EVENT_RANK, STARTED, JobTable
 from seedfold.orchestrator.ledger.layout import StudyFolder
@@ -239,6 +240,11 @@ class Ledger:
     def throttle(self) -> Throttle:
         """How many jobs may run at a time."""
         return self._log.throttle
+
+    @property
+    def gpu_shares(self) -> GpuShares:
+        """How many jobs of each stage share a GPU well, as workers have found."""
+        return self._log.gpu_shares
 
     @property
     def table(self) -> JobTable:

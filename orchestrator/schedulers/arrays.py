@@ -42,7 +42,7 @@ def make_array(job: JobDescription, count: int, cluster: ClusterSettings) -> Tas
     """The array for ``count`` jobs like this one: how they are packed into tasks."""
     assert cluster.scheduler is not None
     per_task = min(cluster.scheduler.jobs_per_task, count)
-    side_by_side = cluster.slots or (cluster.jobs_per_gpu if job.resources.gpus else 1)
+    side_by_side = cluster.slots or (cluster.most_jobs_per_gpu if job.resources.gpus else 1)
     resources = replace(job.resources, auto=()) if job.resources.auto else job.resources
     return TaskArray(job.stage, resources, per_task, min(side_by_side, per_task))
 

@@ -99,5 +99,5 @@ def _make_array(this_round: AdvanceRound, cluster: ClusterSettings, memory_bytes
         time_s=max(one.time_s for one in asked),
         extra=asked[-1].extra,
     )
-    side_by_side = cluster.slots or (cluster.jobs_per_gpu if resources.gpus else 1)
+    side_by_side = cluster.slots or (cluster.most_jobs_per_gpu if resources.gpus else 1)
     return TaskArray(jobs[0].stage, replace(resources, auto=()), 1, side_by_side)

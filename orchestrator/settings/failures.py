@@ -22,6 +22,7 @@ NanPolicy = Literal["auto", "fail", "keep"]
 FAILURE_KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
 
 _FULL_DISK_TEXTS = ("No space left on device", "Disk quota exceeded")
+_FULL_GPU_TEXTS = ("CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 _AWAY_ERRNOS = PASSING_ERRNOS - {errno.ETIMEDOUT}
 """What a file system says that does not answer. A time-out may also come from another computer on the network."""
 REFUSED = "refused"
@@ -77,7 +78,7 @@ def _kind_of(error: BaseException) -> FailureKind | None:
         return "oom_host"
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         return "oom_host"
-    return "oom_gpu" if name == "OutOfMemoryError" or "CUDA out of memory" in str(error) else None
+    return "oom_gpu" if name == "OutOfMemoryError" or any(text in str(error) for text in _FULL_GPU_TEXTS) else None
 
 
 def failure_from_exception(error: BaseException) -> Failure:

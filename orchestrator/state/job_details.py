@@ -36,6 +36,9 @@ class JobDetails:
         ledger = Overview(root, self.holding_study.name).ledger if is_elsewhere else overview.ledger
         self.record: JobRecord = ledger.record_of(found_job.job.id)
         self._last_submission_of = ledger.last_submission_of
+        shares = ledger.gpu_shares.of_stages() if found_job.job.resources.gpus else []
+        self.gpu_share = next((share for share in shares if share.stage == found_job.job.stage), None)
+        """How many jobs of its stage share a GPU, as their workers have found."""
 
     def attempts(self) -> Iterator[dict[str, Any]]:
         """Yield each attempt: number, how it ended, when, where, why; times in seconds since the epoch."""

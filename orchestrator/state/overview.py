@@ -237,6 +237,7 @@ def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
         *dead_worker_lines(overview, unique_views),
         *held_lines(overview.states, overview.folder.name, [view.job.id for view in others]),
         _note_throttle(overview, others),
+        *_gpu_share_lines(overview, others),
         *idle_lines(overview, unique_views),
         *_notes_on_imports(others),
     ]
@@ -338,6 +339,12 @@ def _note_throttle(overview: Overview, views: Iterable[JobView]) -> str | None:
     if limit is None or all(view.state in _ENDED_STATES for view in views):
         return None
     return f"at most {count_noun(limit, 'job')} at a time; to lift it: seedfold throttle {overview.folder.name} off"
+
+
+def _gpu_share_lines(overview: Overview, views: Iterable[JobView]) -> Iterator[str]:
+    """How many jobs of a stage share a GPU, as their workers have found, while some of them are left."""
+    stages = {view.job.stage for view in views if view.state not in _ENDED_STATES}
+    return (share.to_text() for share in overview.ledger.gpu_shares.of_stages() if share.stage in stages)
 
 
 def idle_lines(overview: Overview, views: Sequence[JobView]) -> list[str]:

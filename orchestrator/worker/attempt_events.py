@@ -80,9 +80,15 @@ class AttemptEvents(WaitingEventWriter):
         is_recorded = known is not None and known["e"] != "started"
         return not is_recorded and self.has_published(job, attempt) and self.append_done(job, attempt) is None
 
-    def append_interrupted(self, job: str, attempt: int, reason: str, why: Interruption | None) -> None:
-        """Record an attempt that was stopped; ``why`` is what the scheduler did, None if a person stopped it."""
-        details = {} if why is None else {"why": why, "submission": self._submission}
+    def append_interrupted(
+        self, job: str, attempt: int, reason: str, why: Interruption | None, *, alone: bool = False
+    ) -> None:
+        """Record an attempt that was stopped; ``why`` is what the scheduler did, None if a person stopped it.
+
+        The next one shares its GPU with nobody if it has to be ``alone``.
+        """
+        details: dict[str, Any] = {} if why is None else {"why": why, "submission": self._submission}
+        details |= {"alone": True} if alone else {}
         self.append("interrupted", job=job, n=attempt, reason=reason, **details)
 
     def append_paused(self, running: RunningAttempt) -> None:

@@ -8,9 +8,9 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.work import MICRO_BATCH_HALVINGS
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.submissions import Submission
-from seedfold.orchestrator.settings.failures import NanPolicy
 from seedfold.orchestrator.state.job_states import JobStates
 from seedfold.orchestrator.worker.environment import WorkerEnvironment
+from seedfold.orchestrator.worker.gpu_sharing import GpuSharing
 from seedfold.orchestrator.worker.messages import AttemptRequest
 from seedfold.orchestrator.worker.search_pool import SearchPool
 from seedfold.orchestrator.worker.slots import Slot
@@ -25,7 +25,7 @@ class AttemptRequests:
     submission: Submission
     environment: WorkerEnvironment
     states: JobStates
-    nan: NanPolicy
+    sharing: GpuSharing
 
     def make(
         self, job: JobDescription, attempt: int, slot: Slot, fit_needed: bool, pool: SearchPool | None = None
@@ -45,10 +45,10 @@ class AttemptRequests:
                 parent: (job_state.holding_study.name, job_state.attempt) for parent, job_state in parents.items()
             },
             stages={parent: self.states.stage_of(parent) for parent in parents},
-            environment=slot.environment_variables() | self._memory_variables(job),
+            environment=self.sharing.environment_variables(slot) | self._memory_variables(job),
             fit_needed=fit_needed,
             task=(self.environment.index, self.environment.restart),
-            nan=self.nan,
+            nan=self.states.policies.nan,
             launch_folder=self.submission.code_folder,
             done_before=self._last_done(job.id),
             pause_after=pool.pause_after(job.id) if pool else self.submission.pause_after.get(job.id),

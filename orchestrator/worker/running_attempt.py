@@ -24,7 +24,8 @@ class RunningAttempt:
 
     ``group`` has the jobs of its process, if they are several.
     ``peak_bytes`` is the most memory that its worker saw its processes have, ``gpu_percents`` how busy its GPUs were at
-    each look.
+    each look. ``gpu_bytes`` is the most memory that it was seen to take of a GPU, ``gpu_neighbours`` the most other
+    jobs that were on its GPU at once.
     """
 
     job: JobDescription
@@ -39,6 +40,8 @@ class RunningAttempt:
     kill_reason: str | None = None
     peak_bytes: int = 0
     gpu_percents: list[int] = field(default_factory=list)
+    gpu_bytes: int = 0
+    gpu_neighbours: int = 0
 
     def is_meant_by(self, message: Message) -> bool:
         """Whether the end that a message tells is that of this attempt.

@@ -13,8 +13,8 @@ import fcntl
 import os
 import re
 import subprocess
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -33,6 +33,7 @@ class Gpu:
 
     index: str
     free_bytes: int
+    uuid: str = ""
 
 
 def visible_gpus() -> list[Gpu]:
@@ -47,10 +48,21 @@ def visible_gpus() -> list[Gpu]:
     names = None if allowed is None else [name.strip() for name in allowed.split(",")]
     return [
         # A GPU that shares the memory of the host reports none of its own.
-        Gpu(index, int(free) * 1024**2 if free.isdecimal() else 0)
+        Gpu(index, int(free) * 1024**2 if free.isdecimal() else 0, uuid)
         for index, uuid, free in rows
         if names is None or index in names or uuid in names
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class GpuPlaces:
+    """What a job may take of the GPUs: on each as many places as ``of_gpu`` says, or as many as the machine has.
+
+    A job that has to be ``alone`` takes all places of its GPUs.
+    """
+
+    of_gpu: Mapping[str, int] = field(default_factory=dict)
+    alone: bool = False
 
 
 Release = Callable[[], None]
@@ -257,7 +269,7 @@ class Machine:
         """Whether jobs take slots that other workers hold, where no other is free."""
         self.gpus = list(visible_gpus() if gpus is None else gpus)
         self.max_jobs = cluster.slots
-        self._slots_per_gpu = cluster.jobs_per_gpu
+        self._slots_per_gpu = cluster.most_jobs_per_gpu
         self._min_free_bytes = cluster.min_free_gpu_memory or 0
 
     def missing_resources(self, resources: Resources) -> str | None:
@@ -266,16 +278,17 @@ class Machine:
             return f"asks for {count_noun(resources.gpus, 'GPU')}; this machine has {len(self.gpus)}"
         return None
 
-    def acquire_slot(self, resources: Resources, running: int) -> Slot | None:
+    def acquire_slot(self, resources: Resources, running: int, places: GpuPlaces | None = None) -> Slot | None:
         """Take a slot for a job, next to ``running`` other jobs of this worker; None if all slots are taken.
 
-        A job that asks for more CPUs than the machine has takes all of them.
+        ``places`` says what it may take of the GPUs. A job that asks for more CPUs than the machine has takes all of
+        them.
         """
         self.shortage = None
         if self.max_jobs is not None and running >= self.max_jobs:
             return None
         if resources.gpus:
-            return self._acquire_gpus(resources.gpus)
+            return self._acquire_gpus(resources.gpus, places or GpuPlaces())
         return self._acquire_cpus(resources.cpus)
 
     def count_slots(self, resources: Resources) -> int:
@@ -295,10 +308,19 @@ class Machine:
         held = self._lock_slots([f"cpu-{index}" for index in range(slots)], min(count, slots))
         return None if held is None else Slot([release for _, release in held], ())
 
-    def _acquire_gpus(self, count: int) -> Slot | None:
+    def _acquire_gpus(self, count: int, places: GpuPlaces) -> Slot | None:
         free = [gpu.index for gpu in self._gpus_with_free_memory()]
+        if places.alone:
+            return self._acquire_whole_gpus(count, free)
+        most = self._slots_per_gpu
         held = self._lock_slots(
-            [f"gpu-{index}.{slot_number}" for slot_number in range(self._slots_per_gpu) for index in free], count
+            [
+                f"gpu-{index}.{slot_number}"
+                for slot_number in range(most)
+                for index in free
+                if slot_number < places.of_gpu.get(index, most)
+            ],
+            count,
         )
         if held is None:
             return None
@@ -308,6 +330,19 @@ class Machine:
             slot.release()
             return None
         return slot
+
+    def _acquire_whole_gpus(self, count: int, free: Sequence[str]) -> Slot | None:
+        slot = Slot([], ())
+        for index in free:
+            names = [f"gpu-{index}.{slot_number}" for slot_number in range(self._slots_per_gpu)]
+            held = self._lock_slots(names, len(names))
+            if held is not None:
+                slot.locks += [release for _, release in held]
+                slot.gpus += (index,)
+            if len(slot.gpus) == count:
+                return slot
+        slot.release()
+        return None
 
     def _lock_slots(self, names: Sequence[str], count: int) -> list[tuple[str, Release]] | None:
         held, taken = _lock_all_or_none(self._locks, names, count, self._holder)

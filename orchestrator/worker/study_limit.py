@@ -13,7 +13,7 @@ from seedfold.jobs.errors import count_noun
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.state.job_states import JobStates
-from seedfold.orchestrator.worker.slots import Machine, Slot
+from seedfold.orchestrator.worker.slots import GpuPlaces, Machine, Slot
 
 _DIGEST = 16
 
@@ -48,12 +48,14 @@ class StudyLimit:
         """Whether the study is throttled."""
         return self._limit is not None
 
-    def acquire_slot(self, resources: Resources, running: Collection[str], processes: int) -> Slot | None:
+    def acquire_slot(
+        self, resources: Resources, running: Collection[str], processes: int, places: GpuPlaces | None = None
+    ) -> Slot | None:
         """Take a slot for a process next to the ``running`` jobs, and a place of the study; None if one is missing.
 
-        ``processes`` is the number of processes in which these jobs run.
+        ``processes`` is the number of processes in which these jobs run, ``places`` what it may take of the GPUs.
         """
-        slot = None if self.is_reached(running) else self._machine.acquire_slot(resources, processes)
+        slot = None if self.is_reached(running) else self._machine.acquire_slot(resources, processes, places)
         if slot is None or self._limit is None:
             return slot
         release = self._machine.lock_one([f"{self._name}.{number}" for number in range(self._limit)])

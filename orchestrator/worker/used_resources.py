@@ -12,9 +12,10 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from importlib import import_module
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from seedfold.orchestrator.worker.nvml import Nvml
 
 if TYPE_CHECKING:
     from seedfold.orchestrator.worker.running_attempt import RunningAttempt
@@ -46,10 +47,9 @@ def measure_own_use() -> dict[str, int]:
 class UseSampler:
     """Looks every few seconds at what running attempts use, and keeps that with each of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, nvml: Nvml | None = None) -> None:
         self._last = -inf
-        self._nvml: Any = None
-        self._has_asked_for_nvml = False
+        self._nvml = nvml or Nvml()
 
     def sample(self, running: Iterable[RunningAttempt]) -> None:
         """Look, if it is time to."""
@@ -59,31 +59,7 @@ class UseSampler:
         for one in running:
             if one.pid is not None:
                 one.peak_bytes = max(one.peak_bytes, tree_memory(one.pid))
-                one.gpu_percents += self._gpu_percents(one.slot.gpus)
-
-    def _gpu_percents(self, gpus: Iterable[str]) -> list[int]:
-        """How busy these GPUs are, in percent; empty where NVML is not installed or does not say."""
-        if not gpus or (nvml := self._load_nvml()) is None:
-            return []
-        try:
-            return [int(nvml.nvmlDeviceGetUtilizationRates(_nvml_handle(nvml, gpu)).gpu) for gpu in gpus]
-        except nvml.NVMLError:
-            return []
-
-    def _load_nvml(self) -> Any:
-        if not self._has_asked_for_nvml:
-            self._has_asked_for_nvml = True
-            with suppress(ImportError):
-                nvml = import_module("pynvml")
-                with suppress(nvml.NVMLError):
-                    nvml.nvmlInit()
-                    self._nvml = nvml
-        return self._nvml
-
-
-def _nvml_handle(nvml: Any, gpu: str) -> Any:
-    """NVML's handle of a GPU, which is a number or, where the site sets them so, a UUID such as ``GPU-8f2d…``."""
-    return nvml.nvmlDeviceGetHandleByIndex(int(gpu)) if gpu.isdecimal() else nvml.nvmlDeviceGetHandleByUUID(gpu)
+                one.gpu_percents += self._nvml.percents(one.slot.gpus)
 
 
 def tree_memory(pid: int) -> int:

@@ -20,18 +20,19 @@ from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.slot_waits import must_start_now
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.settings.cluster import ClusterSettings
-from seedfold.orchestrator.settings.failures import Failure, RetryPolicies, RetryPolicy, failure_from_exit
+from seedfold.orchestrator.settings.failures import Failure, RetryPolicies, RetryPolicy
 from seedfold.orchestrator.state.job_states import JobStates
 from seedfold.orchestrator.worker.attempt_events import AttemptEvents
 from seedfold.orchestrator.worker.attempt_requests import AttemptRequests
 from seedfold.orchestrator.worker.environment import Interruption, WorkerEnvironment
+from seedfold.orchestrator.worker.exit_failure import failure_of_exit
+from seedfold.orchestrator.worker.gpu_sharing import GpuSharing
 from seedfold.orchestrator.worker.heartbeat import TAKEN, Heartbeat
 from seedfold.orchestrator.worker.job_groups import JobGroups
 from seedfold.orchestrator.worker.job_queue import JobQueue, SlotSize, slot_size
 from seedfold.orchestrator.worker.log_lines import remove_empty_log, say
 from seedfold.orchestrator.worker.messages import AttemptRequest, GroupRequest, Message
 from seedfold.orchestrator.worker.notification import notify_of_end
-from seedfold.orchestrator.worker.oom_counters import count_oom_kills
 from seedfold.orchestrator.worker.other_task import needs_other_task
 from seedfold.orchestrator.worker.repeated_failures import RepeatedFailures
 from seedfold.orchestrator.worker.running_attempt import RunningAttempt, count_processes
@@ -49,10 +50,6 @@ from seedfold.orchestrator.worker.used_resources import UseSampler, seen_by_work
 from seedfold.orchestrator.worker.wait_record import WaitRecord
 
 MESSAGE_WAIT_S = 0.5
-# When a whole task ends, for example because a node shuts down, its processes get signals one by one. Only if the
-# worker is still alive, and has got none, so many seconds later was the job alone killed.
-_TASK_KILL_S = 3.0
-_SIGNALS_OF_A_TASKS_END = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT}
 
 
 class Worker:
@@ -72,6 +69,7 @@ class Worker:
         self.heartbeat = Heartbeat(study, submission, environment.index, environment.restart)
         self.storage = StorageWait(submission.folder, self._beat, self._may_wait)
         self.events = AttemptEvents(study, submission, environment.node, self.storage, environment.index)
+        self.sharing = GpuSharing(cluster, self.machine, self.states.ledger, self.events, environment.node)
         self.grace_s = cluster.grace_s
         self.pool = SearchPool.of_task(submission, environment.index, self.states)
         self.jobs = jobs_of_task(submission, environment.index, self.states.ledger.plans)
@@ -80,7 +78,7 @@ class Worker:
         self.running: dict[str, RunningAttempt] = {}
         self.repeated_failures = RepeatedFailures(self.policies.stop_after_identical)
         self.use = UseSampler()
-        self.requests = AttemptRequests(root, study, submission, environment, self.states, self.policies.nan)
+        self.requests = AttemptRequests(root, study, submission, environment, self.states, self.sharing)
         self.kill_at: float | None = None
         self.refreshed_at = -inf
         self.interruption: Interruption | None = None
@@ -102,6 +100,7 @@ class Worker:
                 pass
         finally:
             self.template.close()
+            self.sharing.close()
             self.events.close()
         self._finish()
 
@@ -128,6 +127,7 @@ class Worker:
         self.storage.until_done(self._refresh)
         self._beat()
         self.use.sample(self.running.values())
+        self.sharing.sample(self.running)
         if self.kill_at is not None:
             return self._kill_if_due(self.kill_at)
         may_have_more = self.storage.until_done(self._start_ready_jobs)
@@ -209,7 +209,8 @@ class Worker:
             self.queue.remove(job.id)
             self.events.append_impossible(job.id, self.states.ledger.record_of(job.id).latest_attempt + 1, reason)
             return True
-        slot = self.limit.acquire_slot(job.resources, self.running, count_processes(self.running.values()))
+        processes, places = count_processes(self.running.values()), self.sharing.places(job, self.running)
+        slot = self.limit.acquire_slot(job.resources, self.running, processes, places)
         if slot is None:
             return False
         try:
@@ -245,6 +246,7 @@ class Worker:
         step = newest_step(self.study, job.fit) if self.environment.is_scheduled else None
         request = self.requests.make(job, attempt, slot, self.queue.needs_fit_of(job), self.pool)
         self.running[job.id] = RunningAttempt(job, attempt, slot, step, group)
+        self.sharing.note_start(self.running)
         return request
 
     def _record_published_result(self, job: JobDescription, attempt: int) -> bool:
@@ -288,6 +290,7 @@ class Worker:
         """Record how an attempt ended: from its last message, from its published result, or from its exit status."""
         job = running.job
         self.refreshed_at = -inf
+        self.sharing.note_end(running, self.running)
         del self.running[job.id]
         running.slot.release()
         last_kind = running.last_message["m"] if running.last_message else None
@@ -330,18 +333,14 @@ class Worker:
         self._record_failed(running, Failure(kind, f"{why} before the job had written a checkpoint", kind), peak)
 
     def _record_exit(self, running: RunningAttempt, exit_message: Message) -> None:
-        code, peak = exit_message["code"], max(exit_message["peak"], running.peak_bytes)
-        if -code in _SIGNALS_OF_A_TASKS_END and self.environment.is_scheduled:
-            time.sleep(_TASK_KILL_S)
-        failure = failure_from_exit(code, peak, count_oom_kills() > running.oom_kills_before)
-        if running.last_message is not None and running.last_message["m"] == "failed":
-            failure = Failure(
-                running.last_message["kind"], running.last_message["reason"], running.last_message["digest"]
-            )
+        failure, peak = failure_of_exit(running, exit_message, self.environment.is_scheduled)
         if self.kill_at is not None and failure.kind in {"error", "node"}:
             # Schedulers send signals to all processes of a task: what a job needs may have ended before the job itself.
             self._record_interrupted(running, f"stopped: {failure.reason}", peak)
             return
+        if reason := self.sharing.blame_neighbours(running, failure):
+            self.events.append_interrupted(running.job.id, running.attempt, reason, None, alone=True)
+            return self.queue.add(running.job)
         self._record_failed(running, blame_full_disk(failure, self.study.path), peak)
 
     def _record_failed(self, running: RunningAttempt, failure: Failure, peak: int) -> None:
@@ -380,6 +379,7 @@ class Worker:
 
     def _kill_attempt(self, running: RunningAttempt, reason: str) -> None:
         running.kill_reason = reason
+        self.sharing.let_go(running)
         running.send_signal(signal.SIGKILL, self.study)
 
     def _replace_template(self) -> None:

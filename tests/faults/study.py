@@ -127,9 +127,10 @@ CONSTANTS = {
     "seedfold.orchestrator.ledger.past_caches": {"_LONGEST_CACHE_S": 1.0},
     "seedfold.orchestrator.ledger.slot_waits": {"_FULL_MARK_VALID_S": 3.0},
     "seedfold.orchestrator.settings.cluster": {"HEARTBEAT_S": HEARTBEAT_S, "_MIN_SILENT_S": 3 * HEARTBEAT_S},
+    "seedfold.orchestrator.worker.exit_failure": {"_TASK_KILL_S": 1.0},
     "seedfold.orchestrator.worker.heartbeat": {"HEARTBEAT_S": HEARTBEAT_S},
     "seedfold.orchestrator.worker.storage_wait": {"_LOOK_EVERY_S": 0.5, "_PAUSE_S": 0.2},
-    "seedfold.orchestrator.worker.worker": {"HEARTBEAT_S": HEARTBEAT_S, "MESSAGE_WAIT_S": 0.2, "_TASK_KILL_S": 1.0},
+    "seedfold.orchestrator.worker.worker": {"HEARTBEAT_S": HEARTBEAT_S, "MESSAGE_WAIT_S": 0.2},
     "seedfold.results.store.passing_errors": {"PATIENCE_S": 3.0},
 }
 """Times that no setting says, made as short as the jobs of this study are, by module."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from seedfold.jobs.errors import count_noun
 from seedfold.jobs.work import ConfigFailure, DataFailure
+from seedfold.trainers.data.decoded_copies import decode_once
 from seedfold.trainers.data.folds import hold_out, make_shards, make_task_shards
 from seedfold.trainers.data.samples import Floats, Indices, Reads, Samples, StoredInputs
 from seedfold.trainers.setup.object_builder import build
@@ -24,15 +25,19 @@ _CONFIG_KEY = "task.archive"
 _log = logging.getLogger(__name__)
 
 
-def add_archive(samples: Samples, train: Indices, task: Mapping[str, Any], reads: Reads) -> tuple[Samples, Indices]:
+def add_archive(
+    samples: Samples, train: Indices, task: Mapping[str, Any], reads: Reads, scratch: str | None = None
+) -> tuple[Samples, Indices]:
     """Return the samples followed by those of the archive, and the rows to train on; without ``use``, nothing is added.
 
-    Raises ConfigFailure for invalid settings, DataFailure for an image that is also among the development samples.
+    ``scratch`` is a folder for decoded images on this machine. Raises ConfigFailure for invalid settings, DataFailure
+    for an image that is also among the development samples.
     """
     settings = task.get("archive")
     if not settings or not settings["use"]:
         return samples, train
     archive: Samples = build(settings["source"], f"{_CONFIG_KEY}.source").load(reads)
+    archive = replace(archive, inputs=decode_once(archive.inputs, scratch))
     _refuse_shared_samples(samples, archive)
     shards_wanted = int(settings["step"]) * np.unique(_development_shards(samples, task)[train])
     numbers = make_shards(archive, settings["shards"], f"{_CONFIG_KEY}.shards")

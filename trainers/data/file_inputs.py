@@ -19,13 +19,17 @@ ReadRow = Callable[[int, NDArray[Any]], None]
 
 @dataclass(frozen=True)
 class FileInputs:
-    """The inputs of ``rows``, in that order, each of ``shape`` and ``dtype``, read by ``threads`` threads."""
+    """The inputs of ``rows``, in that order, each of ``shape`` and ``dtype``, read by ``threads`` threads.
+
+    ``identity``, of all inputs in the order of their source, returns a digest of what decides their content.
+    """
 
     read: ReadRow
     shape: tuple[int, ...]
     dtype: DTypeLike
     rows: Indices
     threads: int = 1
+    identity: Callable[[], str] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
+from seedfold.trainers.data.decoded_copies import files_identity
 from seedfold.trainers.data.file_inputs import FileInputs
 from seedfold.trainers.data.samples import (
     UNKNOWN,
@@ -150,7 +151,11 @@ class ImageFolder:
                 raise self._missing_file_error(row, file) from error
             into[:] = self.decode(file, content)
 
-        return FileInputs(read_row, self.shape, np.uint8, np.arange(len(table), dtype=np.int64), self.num_workers)
+        def identity() -> str:
+            return files_identity([table.folder / name for name in table.files], self.decoder)
+
+        rows = np.arange(len(table), dtype=np.int64)
+        return FileInputs(read_row, self.shape, np.uint8, rows, self.num_workers, identity)
 
     def _read_images(self, table: LabelTable, reads: Reads) -> Floats:
         images = np.empty((len(table), *self.shape), dtype=np.float32)

@@ -21,6 +21,7 @@ from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.results.store.atomic_files import replace_file
 from seedfold.trainers.data.archive import add_archive
 from seedfold.trainers.data.cached_samples import read_cached_splits
+from seedfold.trainers.data.decoded_copies import decode_once
 from seedfold.trainers.data.folds import divide_samples
 from seedfold.trainers.data.samples import Floats, Indices, Reads, Samples, StoredInputs
 from seedfold.trainers.data.sampling import draw_long_tail
@@ -125,13 +126,15 @@ def drop_empty_slices(samples: Samples, rows: Indices) -> Indices:
 def _load_divided(config: Mapping[str, Any], reads: Reads) -> JobData:
     task, sampling = config["task"], config.get("sampling") or {}
     classes = int(task["classes"])
+    scratch = (config.get("paths") or {}).get("scratch")
     samples = read_source(task.get("source"), "task.source", classes, reads)
+    samples = replace(samples, inputs=decode_once(samples.inputs, scratch))
     division = divide_samples(samples, task, int(config["fold"]))
     test = samples.take(division.test)
     if task.get("test_source"):
         test = read_source(task["test_source"], "task.test_source", classes, reads, labelled=False)
     splits = {"val": samples.take(division.val), "test": test}
-    samples, train = add_archive(samples, division.train, task, reads)
+    samples, train = add_archive(samples, division.train, task, reads, scratch)
     kept = _resample_rows(train, samples.targets, classes, sampling)
     scaling = _fit_scaling(samples.inputs[kept], task.get("standardize", "none"))
     splits["train"] = samples.take(kept)

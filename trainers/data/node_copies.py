@@ -1,7 +1,7 @@
-"""Copies of large published files on the disk of this machine, for jobs that would read them over the network again.
+"""Files on the disk of this machine that its jobs share: copies of published files, and what is made for all of them.
 
-All jobs of a user on the machine share one copy: the first makes it, the others wait for that. A copy has the SHA-256
-of its content for its name, so that one with other content is another file.
+All jobs of a user on the machine share one file: the first makes it, the others wait for that. Its name is a SHA-256 of
+its content, or of what decides that, so that one with other content is another file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -35,11 +35,8 @@ def copy_to_node(file: Path, scratch: str | None) -> Path:
     if not scratch:
         return file
     record = load_result(file.parent).files[file.name]
-    folder = Path(scratch) / f"seedfold-{os.getuid()}"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _locked(folder / f"{record['sha256']}.lock"):
-            return _find_or_make(file, record, folder)
+        return node_copy(scratch, record["sha256"], file.suffix, record["bytes"], lambda new: _copy(file, new, record))
     except OSError as error:
         _log.warning("%s is read where it is, and not copied below paths.scratch: %s", file, error)
         return file
@@ -52,24 +49,31 @@ def _locked(file: Path) -> Iterator[None]:
         yield
 
 
-def _find_or_make(file: Path, record: FileRecord, folder: Path) -> Path:
-    copy = folder / f"{record['sha256']}{file.suffix}"
-    if not copy.is_file() or copy.stat().st_size != record["bytes"]:
-        _remove_old(folder)
-        _copy_checked(file, copy, record)
-    os.utime(copy)
-    return copy
+def node_copy(scratch: str, name: str, suffix: str, size: int, make: Callable[[Path], None]) -> Path:
+    """Return the file of this name and of ``size`` bytes below ``scratch``; ``make`` writes it if it is not there.
+
+    Raises OSError if the folder cannot be used or has no room, and as ``make`` does.
+    """
+    folder = Path(scratch) / f"seedfold-{os.getuid()}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _locked(folder / f"{name}.lock"):
+        copy = folder / f"{name}{suffix}"
+        if not copy.is_file() or copy.stat().st_size != size:
+            _remove_old(folder)
+            free = shutil.disk_usage(folder).free
+            if free < size:
+                raise OSError(f"{folder} has {free} free bytes, and {size} are needed")
+            with replace_file(copy) as temporary:
+                make(temporary)
+        os.utime(copy)
+        return copy
 
 
-def _copy_checked(file: Path, copy: Path, record: FileRecord) -> None:
+def _copy(file: Path, copy: Path, record: FileRecord) -> None:
     """Copy a file. What it holds is compared with what was published, from the disk's own copy."""
-    free = shutil.disk_usage(copy.parent).free
-    if free < record["bytes"]:
-        raise OSError(f"{copy.parent} has {free} free bytes, and {record['bytes']} are needed")
-    with replace_file(copy) as temporary:
-        shutil.copyfile(file, temporary)
-        if _sha256(temporary) != record["sha256"]:
-            raise DataFailure(f"{file}: its content is not what its job has published; run that job again")
+    shutil.copyfile(file, copy)
+    if _sha256(copy) != record["sha256"]:
+        raise DataFailure(f"{file}: its content is not what its job has published; run that job again")
 
 
 def _sha256(file: Path) -> str:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedfold.jobs.work import DataFailure
+from seedfold.trainers.data.decoded_copies import files_identity
 from seedfold.trainers.data.file_inputs import FileInputs
 from seedfold.trainers.data.images import ImageDecoder, Mode
 from seedfold.trainers.data.samples import UNKNOWN, Indices, Reads, Samples, check_samples, require_data_path
@@ -78,6 +79,7 @@ class TFRecords:
         inputs = FileInputs(
             lambda row, into: self._decode_into(entries[row], into),
             self.decoder.shape, np.uint8, np.arange(len(entries), dtype=np.int64), self.num_workers,
+            lambda: files_identity([*{entry.path: None for entry in entries}], [self.decoder, self.image]),
         )  # fmt: skip
         groups = None if self.group is None else np.array([entry.group for entry in entries])
         samples = Samples(

@@ -61,7 +61,7 @@ def array_request(array: TaskArray, cluster: ClusterSettings, dialect: str) -> J
         memory_per_slot=lsf_settings.memory_per_slot,
         minutes=-(-time_limit_s(array, batch) // 60),
         warning_min=-(-warning_s(array, batch) // 60),
-        gpus=gpu_count(array, cluster.jobs_per_gpu) if array.resources.gpus else 0,
+        gpus=gpu_count(array, cluster.most_jobs_per_gpu) if array.resources.gpus else 0,
         gpu_memory_gb=batch.gpu_memory / _GIB if batch.gpu_memory else None,
         gpu_model=batch.choose_gpu_type(),
         gpu_resource=lsf_settings.gpu_resource,

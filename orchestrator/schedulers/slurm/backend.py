@@ -275,7 +275,7 @@ def array_options(
     if dependencies:
         sbatch_options |= {"dependency": f"afterany:{':'.join(dependencies)}", "kill-on-invalid-dep": "yes"}
     return sbatch_options | task_options(
-        array, batch, ClusterSettings.parse(submission.settings["cluster"]).jobs_per_gpu, warning
+        array, batch, ClusterSettings.parse(submission.settings["cluster"]).most_jobs_per_gpu, warning
     )
 
 

@@ -46,7 +46,7 @@ def _array_script(jobs_of_script: ScriptJobs, request: RenderRequest, task_lines
     array = jobs_of_script.array
     batch = request.batch.for_resources(array.resources)
     throttle = f"%{batch.throttle}" if batch.throttle else ""
-    needed_options = task_options(array, batch, request.cluster.jobs_per_gpu, warning_s(array, batch))
+    needed_options = task_options(array, batch, request.cluster.most_jobs_per_gpu, warning_s(array, batch))
     sbatch_options = {
         "job-name": f"{request.study}.{safe_name(jobs_of_script.stage)}",
         "array": f"1-{len(jobs_of_script.jobs)}{throttle}",

@@ -17,7 +17,8 @@ from toyproject import Toy, make_toy
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger import event_log, events, plans
-from seedfold.orchestrator.ledger.events import EventReader, EventWriter
+from seedfold.orchestrator.ledger.events import OF_THE_STUDY, EventReader, EventWriter
+from seedfold.orchestrator.ledger.gpu_shares import GpuShare
 from seedfold.orchestrator.ledger.kept_columns import kept_files
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
@@ -36,6 +37,7 @@ _DETAILS: dict[str, dict[str, Any]] = {
     "resumed": {},
     "held": {},
     "throttled": {"limit": 3, "jobs": {}},
+    "gpu_share": GpuShare("train", 2, 1, 1).to_details() | {"jobs": {}},
 }
 
 
@@ -70,6 +72,7 @@ def _told(ledger: Ledger) -> dict[str, Any]:
         "done": dict(ledger.done_events()),
         "cancelled": ledger.cancelled_jobs,
         "throttle": ledger.throttle,
+        "gpu_shares": ledger.gpu_shares,
         "damaged": +ledger.damaged_lines,
         "latest_time": ledger.latest_time(),
     }
@@ -79,9 +82,9 @@ def _line(draw: Callable[[Any], Any], number: int) -> bytes:
     kind = draw(st.sampled_from(list(_DETAILS)))
     event = {"e": kind, "t": draw(st.integers(0, 9)) + number / 1000, **_DETAILS[kind]}
     attempt = draw(st.integers(1, 2))
-    if draw(st.booleans()) and kind != "throttled":
+    if draw(st.booleans()) and kind not in OF_THE_STUDY:
         event["jobs"] = dict.fromkeys(draw(st.lists(st.sampled_from(_JOBS), min_size=1)), attempt)
-    elif kind != "throttled":
+    elif kind not in OF_THE_STUDY:
         event |= {"job": draw(st.sampled_from(_JOBS)), "n": attempt}
     return json.dumps(event).encode() + b"\n"
 

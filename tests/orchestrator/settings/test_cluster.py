@@ -25,6 +25,8 @@ def test_the_shipped_configuration_is_the_default() -> None:
         ({"slots": 0}, "cluster.slots: 0"),
         ({"slots": "many"}, "cluster.slots: 'many'"),
         ({"jobs_per_gpu": 1.5}, "cluster.jobs_per_gpu: 1.5"),
+        ({"jobs_per_gpu": "all"}, "cluster.jobs_per_gpu: 'all' is not a whole number of at least 1, or auto"),
+        ({"mps": "on"}, "cluster.mps: 'on' is not one of auto, off"),
         ({"gpu_memory_cap": "10"}, "cluster.gpu_memory_cap: '10' is not an amount with a unit"),
         ({"warm": "hot"}, "auto, on, off"),
         ({"executor": "slum"}, "cluster.executor: 'slum'"),
@@ -42,6 +44,20 @@ def test_what_cannot_be_is_named(given: dict[str, Any], says: str) -> None:
 @pytest.mark.parametrize(("written", "read"), [(True, "on"), (False, "off"), ("off", "off"), ("auto", "auto")])
 def test_yaml_may_turn_on_and_off_into_truth_values(written: object, read: str) -> None:
     assert ClusterSettings.parse({"warm": written}).warm == read
+
+
+@pytest.mark.parametrize(
+    ("given", "most"),
+    [
+        ({}, 1),
+        ({"jobs_per_gpu": 3}, 3),
+        ({"jobs_per_gpu": "auto"}, 16),
+        ({"jobs_per_gpu": "auto", "slots": 2}, 2),
+        ({"jobs_per_gpu": "auto", "executor": "slurm"}, 4),
+    ],
+)
+def test_jobs_that_share_a_gpu_are_limited(given: dict[str, Any], most: int) -> None:
+    assert ClusterSettings.parse(given).most_jobs_per_gpu == most
 
 
 def test_memory_of_a_gpu_chooses_among_the_types_of_the_site() -> None:

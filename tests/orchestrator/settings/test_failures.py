@@ -48,6 +48,7 @@ class OutOfMemoryError(RuntimeError):
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "oom_host"),
         (OutOfMemoryError("CUDA out of memory. Tried to allocate"), "oom_gpu"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "oom_gpu"),
+        (RuntimeError("CUDA error: out of memory"), "oom_gpu"),
     ],
 )
 def test_kinds(error: Exception, kind: str) -> None:

@@ -191,7 +191,7 @@ def test_a_driver_that_cannot_be_asked_shows_no_gpus(tmp_path: Path, monkeypatch
 def test_messages_of_the_driver_are_no_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = ("Warning: infoROM is corrupted", "0, GPU-a, 100", "", "1, GPU-b, [N/A]", "No devices, found")
     write_nvidia_smi(tmp_path / "bin", monkeypatch, *lines)
-    assert visible_gpus() == [Gpu("0", 100 * 1024**2), Gpu("1", 0)]
+    assert visible_gpus() == [Gpu("0", 100 * 1024**2, "GPU-a"), Gpu("1", 0, "GPU-b")]
 
 
 def test_a_shared_slot_is_free_when_all_of_its_jobs_have_ended() -> None:
