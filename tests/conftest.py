@@ -19,7 +19,7 @@ from clusters.lsf.settings import Settings as LsfSettings
 from clusters.slurm.cluster import Cluster, find_cluster, running
 from clusters.slurm.configuration import PORTS, Settings
 from clusters.slurm.packages import missing_packages
-from distribution import ModuleScheduling, sort_tests
+from distribution import SharedFixtureScheduling, sort_tests
 from hypothesis import HealthCheck, settings
 from isolation import isolate_environment
 
@@ -55,9 +55,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ModuleScheduling | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SharedFixtureScheduling | None:
     """Hand out tests to the workers of pytest-xdist, unless somebody asked for another way than its usual one."""
-    return ModuleScheduling(config, log) if config.option.dist == "load" else None
+    return SharedFixtureScheduling(config, log) if config.option.dist == "load" else None
 
 
 @pytest.fixture(autouse=True)

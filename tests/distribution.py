@@ -13,6 +13,9 @@ from xdist.scheduler import LoadScopeScheduling
 DURATIONS = Path(__file__).with_name("durations.txt")
 _WAITING = "tests/clusters/"
 """Tests that mostly wait for a scheduler."""
+_OWN_CLUSTER = "slurm_alone"
+"""The fixture of a SLURM that one worker has for itself."""
+_MODULE_FIXTURE = '@pytest.fixture(scope="module")'
 
 
 @cache
@@ -37,10 +40,11 @@ def sort_tests(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (-long_tests().get(item.nodeid, 0.0), places[item]))
 
 
-class ModuleScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Hands out one test at a time, but tests that share a fixture of their module go to one worker, in one go.
+class SharedFixtureScheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Hands out one test at a time, but tests that share what takes long to make go to one worker, in one go.
 
-    Each worker that has a test of a module makes such a fixture anew. Long tests are always handed out alone.
+    Each worker that has a test of a module makes the fixtures of the module anew, and its own SLURM. Tests that are
+    long themselves are handed out alone, so that the others of their module do not wait for them.
     """
 
     def __init__(self, config: pytest.Config, log: Any = None) -> None:
@@ -49,10 +53,14 @@ class ModuleScheduling(LoadScopeScheduling):  # type: ignore[misc]
         self._folder = config.rootpath
 
     def _split_scope(self, nodeid: str) -> str:
+        """Return the name of the group of tests that a test belongs to: its own name for a test on its own."""
         module = nodeid.partition("::")[0]
-        return module if nodeid not in long_tests() and _has_fixture(self._folder / module) else nodeid
+        text = _read_text(self._folder / module)
+        if _OWN_CLUSTER in text:
+            return _OWN_CLUSTER
+        return module if _MODULE_FIXTURE in text and nodeid not in long_tests() else nodeid
 
 
 @cache
-def _has_fixture(module: Path) -> bool:
-    return '@pytest.fixture(scope="module")' in module.read_text()
+def _read_text(module: Path) -> str:
+    return module.read_text()
