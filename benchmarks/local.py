@@ -3,7 +3,7 @@
 First jobs without torch, each writing one small file: launched and waited for, against submitit's LocalExecutor with
 ``map_array`` and a loop that starts a fresh Python for each. Then a study in two stages, each job of the second after
 one of the first: what a job takes in the last tenth of the run should not be more than in the first. The same run says
-how many files a job leaves, and how the worker's memory grows.
+how many files a job leaves, and how the worker's memory and its open files grow.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import submitit
 
@@ -55,27 +56,35 @@ def few_jobs(folder: Path, jobs: int) -> list[Figure]:
     ]
 
 
-class WorkerMemory(threading.Thread):
-    """Looks, until it is told to stop, how much memory the worker of a project holds, in bytes."""
+class WorkerUse(NamedTuple):
+    """What the worker holds at one moment: memory in bytes, and open files."""
+
+    memory: int
+    open_files: int
+
+
+class WorkerWatch(threading.Thread):
+    """Looks, until it is told to stop, what the worker of a project holds."""
 
     def __init__(self, project: Path) -> None:
         super().__init__(daemon=True)
         self._root = f"SEEDFOLD_ROOT={project / 'runs'}".encode()
         self._ends = threading.Event()
-        self.seen: list[int] = []
+        self.seen: list[WorkerUse] = []
 
     def run(self) -> None:
         while not self._ends.wait(0.2):
-            self.seen += filter(None, map(self._memory_of, Path("/proc").glob("[0-9]*")))
+            self.seen += filter(None, map(self._use_of, Path("/proc").glob("[0-9]*")))
 
-    def _memory_of(self, process: Path) -> int | None:
-        """Return the memory of the parent of a template, which is the worker; jobs are children of the template."""
+    def _use_of(self, process: Path) -> WorkerUse | None:
+        """Return what the parent of a template holds, which is the worker; jobs are children of the template."""
         try:
             if not self._is_ours(process, is_template=True):
                 return None
             parent = Path("/proc", (process / "stat").read_text().rpartition(")")[2].split()[1])
             if self._is_ours(parent, is_template=False):
-                return int((parent / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+                pages = int((parent / "statm").read_text().split()[1])
+                return WorkerUse(pages * os.sysconf("SC_PAGE_SIZE"), sum(1 for _ in (parent / "fd").iterdir()))
         except OSError:  # It has ended, or is another user's.
             pass
         return None
@@ -84,7 +93,7 @@ class WorkerMemory(threading.Thread):
         has_name = b"seedfold.orchestrator.worker.template" in (process / "cmdline").read_bytes()
         return has_name is is_template and self._root in (process / "environ").read_bytes()
 
-    def stop(self) -> list[int]:
+    def stop(self) -> list[WorkerUse]:
         """Return what was seen."""
         self._ends.set()
         self.join()
@@ -92,14 +101,14 @@ class WorkerMemory(threading.Thread):
 
 
 def long_queue(folder: Path, jobs: int) -> list[Figure]:
-    """Compare seconds a job, and the worker's memory, in the first tenth and in the last tenth of a long run."""
+    """Compare seconds a job, and what the worker holds, in the first tenth and in the last tenth of a long run."""
     matrix = {"seed": f"range(0,{jobs // 2})"}
     stages = {"first": {"matrix": matrix}, "second": {"matrix": matrix, "after": "first"}}
     write_study(folder, "many", {"run": "trivial.run", "stages": stages})
-    memory = WorkerMemory(folder)
-    memory.start()
+    watch = WorkerWatch(folder)
+    watch.start()
     launch(folder, "many")
-    seen = memory.stop()
+    seen = watch.stop()
     lines = [line for file in folder.glob("runs/many/events/*.jsonl") for line in file.read_text().splitlines()]
     times = sorted(event["t"] for event in map(json.loads, lines) if event["e"] == "done")
     tenth = len(times) // 10
@@ -109,14 +118,18 @@ def long_queue(folder: Path, jobs: int) -> list[Figure]:
     return [
         Figure(f"{name}, last tenth", last, first, "Seedfold, first tenth", most=0.03),
         Figure(f"{name}: files, with its own", left / jobs, unit="files", most=3),
-        *(memory_figure(seen) for _ in seen[:1]),
+        *(worker_figures(seen) if seen else ()),
     ]
 
 
-def memory_figure(seen: Sequence[int]) -> Figure:
-    """Compare what the worker held at last with what it held after a tenth of the time."""
-    early = float(seen[len(seen) // 10])
-    return Figure("memory of the worker, at its end", seen[-1], early, "first tenth", unit="B", most_of_peer=1.1)
+def worker_figures(seen: Sequence[WorkerUse]) -> list[Figure]:
+    """Compare the most that the worker held in the last tenth of the time with the most in the first."""
+    tenth = len(seen) // 10 + 1
+    memory, files = ((float(max(values[-tenth:])), float(max(values[:tenth]))) for values in zip(*seen, strict=True))
+    return [
+        Figure("memory of the worker, last tenth", *memory, "first tenth", unit="B", most_of_peer=1.1),
+        Figure("open files of the worker, last tenth", *files, "first tenth", unit="files", most_of_peer=1.1),
+    ]
 
 
 def measure(quick: bool) -> list[Figure]:

@@ -12,9 +12,11 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import combinations
 from typing import Any
 
+from hydra import version
 from hydra._internal import config_loader_impl, defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import IConfigRepository
@@ -72,6 +74,7 @@ class CachingLoader(ConfigLoaderImpl):
         self.repository = CachingRepository(search_path)
         self._contents: dict[PlacedFile, FileContents | None] = {}
         self._merged: dict[tuple[str, tuple[PlacedFile, ...]], bytes] = {}
+        self._parts: dict[tuple[Any, ...], bytes] = {}
         self._wanted_keys: Collection[str] | None = None
         self._wanted_child: str | None = None
         self._is_copy = False
@@ -183,6 +186,16 @@ class CachingLoader(ConfigLoaderImpl):
 
     def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
         self._is_copy = self._are_own_files(repo)
+        if self._wanted_keys is None or not self._is_copy or len(self._wanted_keys) != 1:
+            return self._load_part(default, repo)
+        # The options of a group are merged with the same part of the files that are always there.
+        part = (_placed_file(default), *self._wanted_keys, self._wanted_child)
+        if part not in self._parts:
+            self._parts[part] = pickle.dumps(self._load_part(default, repo).config)
+        return ConfigResult(default.config_path or "", "", pickle.loads(self._parts[part]), {})
+
+    def _load_part(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
+        """Return what a file sets below the keys that are wanted."""
         found = super()._load_single_config(default, self.repository if self._is_copy else repo)
         if self._wanted_keys is not None and isinstance(found.config, DictConfig):
             for key in [key for key in found.config if key not in self._wanted_keys]:
@@ -219,9 +232,10 @@ def observed_defaults(composed: ComposedFiles) -> Iterator[None]:
     """Note in ``composed`` which files Hydra chooses.
 
     Hydra gathers all choices for each file, and the defaults list as well; here it does so where they are needed. Few
-    defaults lists have an interpolation.
+    defaults lists have an interpolation. It parses the same numbers of versions for each of them; here once.
     """
     loader: Any = config_loader_impl
+    original_version = version._get_version
     original_map, original_list = defaults_list._create_interpolation_map, loader.create_defaults_list
 
     def interpolation_map(
@@ -240,11 +254,16 @@ def observed_defaults(composed: ComposedFiles) -> Iterator[None]:
 
     defaults_list._create_interpolation_map = interpolation_map
     loader.create_defaults_list = defaults_list_of
+    version._get_version = _parse_version
     try:
         yield
     finally:
         defaults_list._create_interpolation_map = original_map
         loader.create_defaults_list = original_list
+        version._get_version = original_version
+
+
+_parse_version = cache(version._get_version)
 
 
 def _chosen_text(default: InputDefault) -> str:

@@ -10,7 +10,7 @@ import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import omegaconf._utils
 import yaml
@@ -21,8 +21,11 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf._utils import get_yaml_loader
 
 _SHIPPED = ("hydra.conf", "seedfold.conf")
-_shipped_files: dict[tuple[str, str], bytes] = {}
-"""The pickled content of files that Hydra and Seedfold bring along: they do not change while a process runs."""
+PickledFile: TypeAlias = tuple[bytes, bytes]
+"""A file without its configuration, and its configuration."""
+_NO_FILE: PickledFile = (pickle.dumps(None), b"")
+_shipped_files: dict[tuple[str, str], PickledFile] = {}
+"""The content of files that Hydra and Seedfold bring along: they do not change while a process runs."""
 
 
 @contextmanager
@@ -56,13 +59,29 @@ def libyaml_loader() -> Any:
     return type("LibyamlLoader", (parser, own), {"__init__": start})
 
 
+class _LateConfig(ConfigResult):
+    """A file whose configuration is copied when it is asked for: a defaults list needs the rest of it only."""
+
+    @classmethod
+    def make(cls, head: dict[str, Any], pickled: bytes) -> _LateConfig:
+        late = cls.__new__(cls)
+        late.__dict__.update(head, _pickled=pickled)
+        return late
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "config":
+            raise AttributeError(name)
+        self.config = pickle.loads(self.__dict__.pop("_pickled"))
+        return self.config
+
+
 class CachingRepository(ConfigRepository):
     """Reads each file once, and returns copies of its content."""
 
     def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
         """Use another search path from now on, and forget the files of the old one."""
         super().initialize_sources(config_search_path)
-        self._pickled_files: dict[str, bytes] = {}
+        self._pickled_files: dict[str, PickledFile] = {}
         self._sources: dict[tuple[str, ObjectType | None], ConfigSource | None] = {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CachingRepository:
@@ -77,17 +96,17 @@ class CachingRepository(ConfigRepository):
         known = self._pickled_files.get(config_path)
         if known is None:
             known = self._pickled_files[config_path] = self._read_file(config_path)
-        found: ConfigResult | None = pickle.loads(known)
-        return found
+        head = pickle.loads(known[0])
+        return None if head is None else _LateConfig.make(head, known[1])
 
-    def _read_file(self, config_path: str) -> bytes:
+    def _read_file(self, config_path: str) -> PickledFile:
         source = self._find_object_source(config_path, ObjectType.CONFIG)
         if source is None or source.path not in _SHIPPED or source.scheme() != "pkg":
-            return pickle.dumps(super().load_config(config_path))
+            return _pickle_file(super().load_config(config_path))
         key = source.path, config_path
         if key not in _shipped_files:
             with _fast_yaml():
-                _shipped_files[key] = pickle.dumps(super().load_config(config_path))
+                _shipped_files[key] = _pickle_file(super().load_config(config_path))
         return _shipped_files[key]
 
     def _find_object_source(self, config_path: str, object_type: ObjectType | None) -> ConfigSource | None:
@@ -95,3 +114,10 @@ class CachingRepository(ConfigRepository):
         if key not in self._sources:
             self._sources[key] = super()._find_object_source(config_path, object_type)
         return self._sources[key]
+
+
+def _pickle_file(found: ConfigResult | None) -> PickledFile:
+    if found is None:
+        return _NO_FILE
+    head = {key: value for key, value in vars(found).items() if key != "config"}
+    return pickle.dumps(head), pickle.dumps(found.config)

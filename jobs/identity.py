@@ -119,13 +119,15 @@ class Identity:
         return _NOT_COUNTED if neutral is not None and encode_plain(kept) == neutral else kept
 
     def _counted_within(self, value: Any, path: KeyPath, left_out: Patterns) -> Any:
+        if isinstance(value, str):
+            return self.old_name(value) if path[-1] == "_target_" else value
+        if type(value) in _SCALAR_TYPES:
+            return to_plain(value, ".".join(path))
         if isinstance(value, Mapping):
             return self._counted_mapping(value, path, left_out)
         if isinstance(value, (list, tuple)):
             items = (self.counted_part(item, (*path, str(index)), left_out) for index, item in enumerate(value))
             return [{} if item is _NOT_COUNTED else item for item in items]
-        if isinstance(value, str):
-            return self.old_name(value) if path[-1] == "_target_" else value
         return to_plain_float(value) if isinstance(value, float) else to_plain(value, ".".join(path))
 
     def _counted_mapping(self, value: Mapping[str, Any], path: KeyPath, left_out: Patterns) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from seedfold.jobs.description import JobDescription
+from seedfold.jobs.description_json import DescriptionEncoder
 from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
@@ -138,15 +138,15 @@ def _print_held(plan: Plan, jobs: Sequence[PlannedJob], pilot: Pilot | None) -> 
 
 
 def _write_jobs(jobs: Iterable[PlannedJob], file: str) -> None:
-    descriptions = (planned.job.to_dict() for planned in jobs)
     if file == "-":
-        print_json_lines(descriptions)
+        print_json_lines(planned.job.to_dict() for planned in jobs)
         return
     refuse_folder("--jobs", Path(file))
+    encoder = DescriptionEncoder()
     with open_output(Path(file)) as output:
         # What UTF-8 cannot encode is written as a JSON escape.
-        for one in descriptions:
-            output.write((json.dumps(one, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
+        for planned in jobs:
+            output.write((encoder.encode(planned.job) + "\n").encode(errors="backslashreplace"))
 
 
 def _print_plan(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:

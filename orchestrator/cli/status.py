@@ -39,6 +39,13 @@ from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.axes_text import axes_text
 from seedfold.orchestrator.state.failure_places import find_failure_places
 from seedfold.orchestrator.state.job_states import STATES
+from seedfold.orchestrator.state.kept_answer import (
+    KeptAnswer,
+    find_marks,
+    is_worth_keeping,
+    keep_answer,
+    read_answer,
+)
 from seedfold.orchestrator.state.overview import (
     JobView,
     Overview,
@@ -53,8 +60,9 @@ from seedfold.orchestrator.state.overview import (
 )
 from seedfold.orchestrator.state.running_jobs import RunningJob
 from seedfold.orchestrator.state.stage_progress import StudyProgress
+from seedfold.orchestrator.state.stale_lines import WaysOn, package_lines, stale_lines
 from seedfold.orchestrator.state.study_logs import varying_axes
-from seedfold.orchestrator.worker.notification import notify_of_end
+from seedfold.orchestrator.worker.notification import notify_of_end, wants_notice
 
 if TYPE_CHECKING:
     from seedfold.orchestrator.search.study_search import StudySearch
@@ -99,13 +107,22 @@ def command(
         options.refuse_without_study(context)
         print_studies(root, as_json)
         return
-    overview = Overview(root, study, result_check="recent", with_removed=with_removed)
     selection = Selection.parse(where, stages, limit)
+    folder = root.existing_study(study)
+    may_be_kept = selection == Selection() and not (by or superseded or with_removed) and not wants_notice({})
+    marks = find_marks(folder) if may_be_kept and is_worth_keeping(folder) else None
+    answer = None if marks is None else read_answer(folder, marks)
+    if answer is not None:
+        _print_answer(study, answer, as_json)
+        return
+    overview = Overview(root, study, result_check="recent", with_removed=with_removed)
     queue_view = advance_and_view_queue(root, overview.ledger)
     overview.refresh()
     if note := notify_of_end(overview.states):
         print_note(note)
     views = overview.superseded_views(selection) if superseded else overview.job_views(selection)
+    if marks is not None and not wants_notice(overview.settings):
+        keep_answer(overview, views, marks)
     if as_json:
         print_json(
             status_to_json(study, views)
@@ -122,6 +139,17 @@ def command(
         table = axis_lines(views, by) if by is not None else []
         print_lines([*status_lines(overview, views, queue_view), *table])
     context.exit(UnreachableError.exit_code if queue_view.unreachable else 0)
+
+
+def _print_answer(study: str, answer: KeptAnswer, as_json: bool) -> None:
+    """Print what was kept of a study at rest, with what has changed around it since."""
+    if as_json:
+        print_json(answer.counts | {"eta_s": None, "running": [], "removed": 0, "throttle": None})
+        return
+    notes = [*stale_lines(answer.views, WaysOn.by_command(study)), *package_lines(answer.views, answer.code)]
+    lines = [title_line(answer.counts), *progress_lines(answer.counts, answer.progress, set())]
+    lines += make_lines(*notes, style="yellow")
+    print_lines(wrap_lines(lines, output_width()) if sys.stdout.isatty() else lines)
 
 
 def _progress_json(overview: Overview, views: Sequence[JobView], queue_view: QueueView) -> dict[str, Any]:

@@ -58,12 +58,22 @@ def read_snapshot_record(study: StudyFolder, digest: str) -> dict[str, Any]:
 
 def snapshot_roots(ledger: Ledger) -> list[str]:
     """The folders that the code was imported from which was handed over last; those of older versions do not say."""
+    return roots_of_snapshot(ledger.study, last_snapshot(ledger))
+
+
+def last_snapshot(ledger: Ledger) -> str | None:
+    """The snapshot of the code that was handed over last; None if there is none."""
     submitted = ledger.last_submission_of.values()
     last = max((one for one in submitted if one.snapshot), key=lambda one: one.created, default=None)
-    if last is None or last.snapshot is None:
+    return None if last is None else last.snapshot
+
+
+def roots_of_snapshot(study: StudyFolder, digest: str | None) -> list[str]:
+    """The folders that the code of a snapshot was imported from; none if the snapshot is gone."""
+    if digest is None:
         return []
     try:
-        return list(read_snapshot_record(ledger.study, last.snapshot).get("roots", ()))
+        return list(read_snapshot_record(study, digest).get("roots", ()))
     except FileNotFoundError:
         return []
 

@@ -11,6 +11,7 @@ from typing import Any
 from seedfold.orchestrator.ledger.damaged_files import DamagedFileError
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.submissions import Submission
+from seedfold.results.store.passing_errors import exists, find_files, try_again
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,8 @@ class DeadWorker:
         None if there is neither.
         """
         folder = self.submission.folder / "submitit"
-        printed = [*sorted(folder.glob("*.err")), *sorted(folder.glob("*.out")), self.submission.log_file]
-        return next((file for file in printed if file.exists() and file.stat().st_size), None)
+        printed = [*sorted(find_files(folder, "*.err")), *sorted(find_files(folder, "*.out")), self.submission.log_file]
+        return next((file for file in printed if exists(file) and try_again(file.stat, file).st_size), None)
 
     def exit_reason(self) -> str:
         """How the worker ended, in words."""
@@ -66,8 +67,12 @@ def _has_died(submission: Submission) -> bool:
         return False
 
 
+def _time_of(intent: Path) -> tuple[str, float]:
+    return intent.parent.name.rpartition("-")[0], try_again(intent.stat, intent).st_mtime
+
+
 def _newest_first(study: StudyFolder) -> Iterator[Submission]:
-    intents = study.submissions_folder.glob("*/intent.json")
-    for intent in sorted(intents, key=lambda file: (file.parent.name.rpartition("-")[0], file.stat().st_mtime))[::-1]:
+    intents = find_files(study.submissions_folder, "*/intent.json")
+    for intent in sorted(intents, key=_time_of, reverse=True):
         with suppress(DamagedFileError):
             yield Submission.read(intent.parent)

@@ -74,7 +74,7 @@ def keep(study: StudyFolder, name: str, facts: Mapping[str, Any], columns: Mappi
 
 def kept_files(study: StudyFolder) -> list[Path]:
     """Return the files that are kept of a study, wherever they are."""
-    names = [path for name in ("events", "plans") for path in _places(study, name)]
+    names = [path for name in ("events", "plans", "answer") for path in _places(study, name)]
     return [path for path in names if path.is_file()]
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from seedfold.jobs.errors import UnreachableError, UsageError, did_you_mean
 from seedfold.jobs.work import SNAPSHOT_RECORD
 from seedfold.orchestrator.settings.site import SITE_FILE, read_site_settings
-from seedfold.results.store.passing_errors import PASSING_ERRNOS, try_again
+from seedfold.results.store.atomic_files import make_folder
+from seedfold.results.store.passing_errors import PASSING_ERRNOS, exists, find_files, try_again
 
 ROOT_MARK = ".seedfold"
 CLEARED_MARK = "cleared"
@@ -40,7 +41,7 @@ class StudyFolder:
     @property
     def is_planned(self) -> bool:
         """Whether a launch got as far as to write its plan: before, the study has no jobs."""
-        return any(self.plans_folder.glob("*.jsonl"))
+        return bool(find_files(self.plans_folder, "*.jsonl"))
 
     @property
     def submissions_folder(self) -> Path:
@@ -97,7 +98,7 @@ class StudyFolder:
         Raises UsageError if it is gone.
         """
         folder = self.snapshots_folder / digest
-        if not (folder / SNAPSHOT_RECORD).exists():
+        if not exists(folder / SNAPSHOT_RECORD):
             raise UsageError(
                 f"{folder}: the snapshot of the code is gone; run seedfold resume"
                 f" {self.name} to continue with today's code"
@@ -174,19 +175,20 @@ class Root:
     def mark_as_root(self) -> None:
         """Mark the folder as a root, so that commands run below it find it."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
         except FileNotFoundError as error:
             raise UsageError(f"root {self.path}: no folder can be made there; name another one") from error
         self.apply_group_umask()
-        if not (self.path / ROOT_MARK).exists():
-            (self.path / ROOT_MARK).touch()
+        mark = self.path / ROOT_MARK
+        if not exists(mark):
+            try_again(mark.touch, mark)
 
     def apply_group_umask(self) -> None:
         """If the group may write to the root, make all new files of this process and its children group-writable.
 
         A root that several people share is a folder that their group may write to, with the set-group-ID bit.
         """
-        if self.path.is_dir() and self.path.stat().st_mode & stat.S_IWGRP:
+        if exists(self.path) and try_again(self.path.stat, self.path).st_mode & stat.S_IWGRP:
             os.umask(os.umask(0o077) & ~stat.S_IRWXG)
 
 
@@ -202,7 +204,7 @@ def _may_read(folder: Path) -> bool:
 def _find_marked_root(folder: Path) -> Path | None:
     for above in (folder, *folder.parents):
         for candidate in (above, above / "runs"):
-            if (candidate / ROOT_MARK).exists():
+            if exists(candidate / ROOT_MARK):
                 return candidate
     return None
 

@@ -36,7 +36,7 @@ from seedfold.orchestrator.ledger.plan_names import named
 from seedfold.orchestrator.ledger.plan_table import Address, JobsAt, JobsOf, PlanTable, Request
 from seedfold.orchestrator.settings.notify import without_targets
 from seedfold.results.imports.run import IMPORT_RUN
-from seedfold.results.store.passing_errors import try_again
+from seedfold.results.store.passing_errors import find_files, try_again
 
 _HOW_KEYS = frozenset(
     {
@@ -132,7 +132,7 @@ def user_name() -> str:
 
 def _next_file_name(folder: Path) -> str:
     """A name that sorts after all others, even where the clocks of the hosts differ."""
-    numbers = (file.name.split("-")[0] for file in try_again(lambda: list(folder.glob("*.jsonl")), folder))
+    numbers = (file.name.split("-")[0] for file in find_files(folder, "*.jsonl"))
     latest = max((int(number) for number in numbers if number.isdecimal()), default=0)
     return f"{max(time.time_ns(), latest + 1):020d}-{os.getpid()}-{os.urandom(3).hex()}.jsonl"
 
@@ -150,7 +150,7 @@ def write_plan_once(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDe
     Of many processes that do so at once with equal times, one succeeds.
     """
     folder = study.plans_folder
-    if not try_again(lambda: list(folder.glob(f"*-{digest}.jsonl")), folder):
+    if not find_files(folder, f"*-{digest}.jsonl"):
         name = f"{round(header.time * 1e9):020d}-{digest}.jsonl"
         create_once(folder / name, "".join(_plan_lines(header, jobs)))
 
@@ -166,7 +166,7 @@ def _plan_lines(header: PlanHeader, jobs: Iterable[JobDescription]) -> Iterator[
 
 def _plan_files(study: StudyFolder) -> list[Path]:
     folder = study.plans_folder
-    files = try_again(lambda: list(folder.glob("*.jsonl")), folder)
+    files = find_files(folder, "*.jsonl")
     return sorted(file for file in files if _PLAN_NAME.match(file.name))
 
 

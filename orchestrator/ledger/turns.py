@@ -19,7 +19,7 @@ from seedfold.orchestrator.ledger.damaged_files import DamagedFileError, naming_
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
-from seedfold.results.store.passing_errors import exists, try_again
+from seedfold.results.store.passing_errors import exists, find_files
 
 _LONGEST_WAIT_S = 60.0
 _PAUSE_S = 0.05
@@ -29,7 +29,7 @@ _REMEDY = "remove it if no command is submitting jobs of the study"
 def next_turn(study: StudyFolder) -> int:
     """Wait until all turns so far are over; return the number of the next one."""
     folder = study.turns_folder
-    names = (path.name for path in try_again(lambda: list(folder.glob("*")), folder))
+    names = (path.name for path in find_files(folder, "*"))
     number = max((int(name) for name in names if name.isdecimal()), default=0)
     end = time.monotonic() + _LONGEST_WAIT_S
     while number and not _is_over(study, folder / str(number)) and time.monotonic() < end:

@@ -6,8 +6,8 @@ from typing import Any
 
 from seedfold.orchestrator.page.kept_studies import KeptStudy
 from seedfold.orchestrator.state.finished_jobs import find_by_code
-from seedfold.results.comparison.best_setting import column_name
 from seedfold.results.evaluation.axes import format_value, short_names
+from seedfold.results.evaluation.metric_names import column_name
 from seedfold.results.report.best_rows import best_of_table
 from seedfold.results.report.headline import Cell, ReportRow, ReportTable, make_mean_table
 from seedfold.results.report.page import MAX_ROWS

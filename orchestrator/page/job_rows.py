@@ -177,10 +177,11 @@ def _find_column(study: KeptStudy, views: Sequence[JobView], columns: Mapping[st
     if len(named) == 1:
         return named[0]
     metrics = study.results.names(views)
-    if key not in metrics:
+    metric = key if key in metrics else key.replace("/", ".")
+    if metric not in metrics:
         known = [*columns, *metrics]
         raise UsageError(f"{key[:80]}: no such column{did_you_mean(key, known)}; columns: {', '.join(known)}")
-    return _metric_column(study, key)
+    return _metric_column(study, metric)
 
 
 def _sort(study: KeptStudy, views: PickedViews, columns: Mapping[str, _Column], asked: RowQuestion) -> PickedViews:

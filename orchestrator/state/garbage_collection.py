@@ -39,6 +39,8 @@ DELETABLE_KINDS: tuple[DeletableKind, ...] = get_args(DeletableKind)
 _TRASH_PREFIX = ".trash-"
 # A file has such a name until it is whole: see `results.store.atomic_files`.
 _TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{12}")
+_WORK = ("jobs", "store", "outputs")
+"""Folders of a study that hold the work; all others are the ledger, and what is derived from it."""
 # A launch makes its snapshot before it writes which jobs run it.
 _LAUNCH_GRACE_S = 3600.0
 
@@ -145,10 +147,8 @@ class DeletableFinder:
 
     def _find_temporary_files(self) -> Iterator[DeletablePath]:
         """Files that a process was writing when it was killed, under the names that they have until they are whole."""
-        below = (
-            self.folder.path.joinpath(one).rglob(".*") for one in ("cache", "claims", "code", "plans", "submissions")
-        )
-        for path in chain(self.folder.path.glob(".*"), *below):
+        ledger = (each for each in self.folder.path.iterdir() if each.is_dir() and each.name not in _WORK)
+        for path in chain(self.folder.path.glob(".*"), *(each.rglob(".*") for each in ledger)):
             is_temporary = _TEMPORARY_NAME.fullmatch(path.name) and self.folder.snapshots_folder not in path.parents
             if is_temporary and self._is_old(path):
                 yield _make_deletable("leftovers", path, "", "part of a file whose writer was killed")

@@ -13,6 +13,7 @@ from seedfold.orchestrator.code.snapshots import snapshot_roots
 from seedfold.orchestrator.code.source_files import program_folders
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.events import Event
+from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.state.job_states import JobState, JobStates
 
@@ -39,29 +40,36 @@ class StalenessChecker:
 
     def __init__(self, states: JobStates, comparison: CodeComparison) -> None:
         self._states = states
-        self._comparison = comparison
-        self._data_cache: dict[str, str | None] = {}
+        self._own = OwnChanges(comparison)
 
     def find_changes(self, job: JobDescription, job_state: JobState) -> tuple[str, ...]:
         """Return what has changed since a job was done: ``parent``, ``data FILE`` and ``code FILE``, in this order."""
         if job_state.state != "done" or job_state.event is None:
             return ()
-        return tuple(self._changes(job, job_state, job_state.event))
-
-    def _changes(self, job: JobDescription, job_state: JobState, event: Event) -> Iterator[str]:
-        if self._has_newer_parent(job, event):
-            yield PARENT
-        changed = self._find_changed_data(event["reads"], job)
-        if changed:
-            yield f"{DATA} {changed}"
-        for file in self._comparison.changed_files(CodeKey(job_state.holding_study, event["code"], job.run)):
-            yield f"{CODE} {file}"
+        parent = (PARENT,) if self._has_newer_parent(job, job_state.event) else ()
+        return (*parent, *self._own.find(job, job_state.holding_study, job_state.event))
 
     def _has_newer_parent(self, job: JobDescription, event: Event) -> bool:
         parents = event["parents"]
         if any(self._states.of(parent).attempt != attempt for parent, attempt in parents.items()):
             return True
         return any(parent not in parents for parent in self._states.needed_parents(job))
+
+
+class OwnChanges:
+    """Finds which data and which code of a result have changed, whatever became of its parents."""
+
+    def __init__(self, comparison: CodeComparison) -> None:
+        self._comparison = comparison
+        self._data_cache: dict[str, str | None] = {}
+
+    def find(self, job: JobDescription, study: StudyFolder, event: Event) -> Iterator[str]:
+        """Yield ``data FILE`` and ``code FILE`` for a job that a study has done, with that event."""
+        changed = self._find_changed_data(event["reads"], job)
+        if changed:
+            yield f"{DATA} {changed}"
+        for file in self._comparison.changed_files(CodeKey(study, event["code"], job.run)):
+            yield f"{CODE} {file}"
 
     def _find_changed_data(self, reads: FileReads, job: JobDescription) -> str | None:
         if not reads:

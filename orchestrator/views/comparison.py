@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from seedfold.orchestrator.state.finished_jobs import FinishedJobs, find_by_code
 from seedfold.orchestrator.state.overview import Overview
 from seedfold.orchestrator.state.stale_lines import package_lines
 from seedfold.results.evaluation.axes import Group, axis_names, select_runs
+from seedfold.results.evaluation.metric_names import is_name_of
 from seedfold.results.store.finished_job import Addressed, FinishedJob
 
 if TYPE_CHECKING:
@@ -120,10 +121,14 @@ def _compare_samples(
     chosen, _ = select_runs(runs, request.where or None, _ROW_COLUMNS)
     comparisons = find_comparisons(chosen, over, select_places(planned, request.where))
     rows = compare_samples(comparisons, request.splits)
-    kept = [row for row in rows if not request.metrics or row["metric"] in request.metrics]
+    kept = [row for row in rows if not request.metrics or any(_is_named(row, name) for name in request.metrics)]
     if not kept:
         raise UsageError("--samples: no two of these jobs have predictions of classes; leave --samples out")
     return kept, comparisons, []
+
+
+def _is_named(row: Mapping[str, Any], name: str) -> bool:
+    return is_name_of(name, row["metric"], row["split"], row["head"])
 
 
 def _check_splits(runs: Sequence[FinishedJob], splits: Sequence[str]) -> None:

@@ -65,6 +65,11 @@ def notify_of_end(states: JobStates) -> str | None:
     return f"{public_name(target)} could not be told of the end of study {study.name}: {reason}; {more}"
 
 
+def wants_notice(settings: Mapping[str, Any]) -> bool:
+    """Whether anybody is to be told of the end of a study with these settings."""
+    return _read_settings(settings) != Notify()
+
+
 def _read_settings(settings: Mapping[str, Any]) -> Notify:
     """What the study says, and for what it does not say, the site file; nothing if one of them is not valid."""
     try:

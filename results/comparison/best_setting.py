@@ -15,6 +15,7 @@ from seedfold.results.comparison.paired_metrics import PairedMetric, compare_met
 from seedfold.results.comparison.pairs import Comparison, Pair, configured_folds
 from seedfold.results.evaluation.axes import axis_names, format_axes, last_component, short_names
 from seedfold.results.evaluation.folds import FOLD_AXIS
+from seedfold.results.evaluation.metric_names import column_name
 from seedfold.results.evaluation.out_of_fold import VALIDATION
 from seedfold.results.evaluation.problem_axes import is_repetition
 from seedfold.results.store.finished_job import FinishedJob
@@ -115,11 +116,6 @@ class BestSetting:
         least, most = sorted((sign * found.low, sign * found.high))
         test = "" if found.p is None else f"; p {_p_text(found.p)}, {found.test}"
         return f"{by} (95 % interval {least:.4g} to {most:.4g}{test}): {_verdict(least, found.p)}"
-
-
-def column_name(split: str, metric: str) -> str:
-    """The name of a metric of a split, as the table of jobs has it."""
-    return metric if split == RETURNED else f"{split}.{metric}"
 
 
 def choose_column(columns: Iterable[tuple[str, str]]) -> tuple[str, str] | None:

@@ -22,6 +22,7 @@ from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.results.comparison.paired_tests import corrected_t_p, holm, mean_interval, signed_rank_p
 from seedfold.results.comparison.pairs import Comparison, Pair, find_comparisons, select_places
 from seedfold.results.evaluation.axes import Selection, address_key, format_axes, format_value, make_column, select_runs
+from seedfold.results.evaluation.metric_names import is_name_of
 from seedfold.results.store.finished_job import Addressed, FinishedJob
 from seedfold.results.store.predictions import find_predictions, read_footer
 from seedfold.results.store.published import load_result
@@ -117,14 +118,16 @@ def compare_metric(comparison: Comparison, split: str, head: str, metric: str) -
 
 
 def _only(rows: Sequence[PairedMetric], metrics: Sequence[str]) -> list[PairedMetric]:
-    known = list(dict.fromkeys(row.metric for row in rows))
     for name in metrics:
-        if name not in known:
+        if not any(is_name_of(name, row.metric, row.split, row.head) for row in rows):
+            known = list(dict.fromkeys(row.metric for row in rows))
             listed = ", ".join(known) or "none"
             raise UsageError(
                 f"--metric {name}: no pair of jobs has this metric{did_you_mean(name, known)}; metrics: {listed}"
             )
-    return [row for row in rows if not metrics or row.metric in metrics]
+    return [
+        row for row in rows if not metrics or any(is_name_of(name, row.metric, row.split, row.head) for name in metrics)
+    ]
 
 
 def _compare(comparison: Comparison, terms: Iterable[Term]) -> list[PairedMetric]:

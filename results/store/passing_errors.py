@@ -72,6 +72,14 @@ def exists(path: Path) -> bool:
     return try_again(path.exists, path)
 
 
+def find_files(folder: Path, pattern: str) -> list[Path]:
+    """Return what is in a folder, and matches; nothing where the folder is missing.
+
+    Raises OSError if the file system does not say, in all that time.
+    """
+    return try_again(lambda: list(folder.glob(pattern)), folder)
+
+
 def storage_error(error: BaseException) -> OSError | None:
     """Return the error of a file system that is full or away, in the chain of causes of an error; None if none is."""
     current: BaseException | None = error

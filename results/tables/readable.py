@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.results.evaluation.axes import last_component
+from seedfold.results.evaluation.metric_names import column_name, is_name_of
 from seedfold.results.tables.best_values import find_best, lower_is_better
 
 if TYPE_CHECKING:
@@ -55,16 +56,30 @@ class ReadableTable:
     def sort(self, name: str) -> ReadableTable:
         """Return the rows sorted by a column, the best of a metric first; empty cells come last.
 
-        If the name of a metric does not tell what is better, its largest value comes first. Raises UsageError for an
-        unknown column.
+        If the name of a metric does not tell what is better, its largest value comes first. The metric of one split,
+        such as ``val.accuracy``, has no value in rows of others. Raises UsageError for an unknown column.
         """
-        if name not in self.columns:
-            near, known = did_you_mean(name, self.columns), ", ".join(self.columns)
-            raise UsageError(f"--sort {name}: the table has no such column{near}; columns: {known}")
-        lower = name not in self.measured or bool(lower_is_better(name.split(".")[-1]))
-        keys = [_sort_key(cell, lower) for cell in self.frame[name]]
+        column, cells = self._named_cells(name)
+        lower = column not in self.measured or bool(lower_is_better(column.split(".")[-1]))
+        keys = [_sort_key(cell, lower) for cell in cells]
         order = sorted(range(len(keys)), key=keys.__getitem__)
         return replace(self, frame=self.frame.iloc[order].reset_index(drop=True))
+
+    def _named_cells(self, name: str) -> tuple[str, list[Any]]:
+        """Return the column that a name means, and its cells: None in rows that the name does not mean."""
+        for column in self.columns:
+            if name in (column, column.replace(".", "/")):
+                return column, list(self.frame[column])
+        for column in self.measured:
+            named = [
+                is_name_of(name, column, row.get("split"), row.get("head")) for row in self.frame.to_dict("records")
+            ]
+            if any(named):
+                return column, [
+                    cell if is_meant else None for cell, is_meant in zip(self.frame[column], named, strict=True)
+                ]
+        near, known = did_you_mean(name, self.columns), ", ".join(self.columns)
+        raise UsageError(f"--sort {name}: the table has no such column{near}; columns: {known}")
 
     def keep(self, columns: Sequence[str]) -> ReadableTable:
         """Return the table with these columns only."""
@@ -148,13 +163,15 @@ def _real_columns(frame: pd.DataFrame) -> list[str]:
 
 
 def _metrics_side_by_side(frame: pd.DataFrame, problem: Sequence[str]) -> ReadableTable:
-    """One row per group and split, one column per metric."""
+    """One row per group and split, one column per metric; where no two splits share a metric, one row per group."""
     import pandas as pd
 
     keys = [str(name) for name in frame.columns if name not in _METRIC_COLUMNS and not _says_nothing(frame, str(name))]
     is_best = find_best(frame, [name for name in keys if name in ("stage", "split", "head", *problem)])
-    order = [*LEADING_METRICS, *dict.fromkeys(frame["metric"])]
-    metrics = [name for name in dict.fromkeys(order) if (frame["metric"] == name).any()]
+    if _shares_no_metric_between_splits(frame):
+        names = [column_name(*each) for each in zip(frame["split"], frame["metric"], strict=True)]
+        frame, keys = frame.assign(metric=names), [name for name in keys if name != "split"]
+    metrics = sorted(dict.fromkeys(frame["metric"]), key=lambda name: _importance(name.split(".")[-1]))
     rows: dict[Any, dict[str, Any]] = {}
     for record, best in zip(frame.to_dict("records"), is_best, strict=True):
         key = tuple(None if _defined(record[name]) is None else record[name] for name in keys)
@@ -168,6 +185,13 @@ def _metrics_side_by_side(frame: pd.DataFrame, problem: Sequence[str]) -> Readab
         cells = [cell if isinstance(cell, Measured) else Measured(None) for cell in shown[name]]
         shown[name] = _objects(cells, shown.index)
     return ReadableTable(shown, tuple(metrics))
+
+
+def _shares_no_metric_between_splits(frame: pd.DataFrame) -> bool:
+    """Whether a row for each split would have no value in any column of the others."""
+    if "split" not in frame.columns or frame["split"].nunique() < 2:
+        return False
+    return not (frame.groupby("metric")["split"].nunique() > 1).any()
 
 
 def _says_nothing(frame: pd.DataFrame, name: str) -> bool:

@@ -279,6 +279,8 @@ class Execution:
         while time.monotonic() - moved < _STANDSTILL_S and rounds < _MOST_ROUNDS:
             if self._progress() != progress:
                 progress, moved = self._progress(), time.monotonic()
+            if self.scheduler is not None:
+                self.scheduler.put_in_service()
             states = self._states(self.hosts[rounds % len(self.hosts)])
             if states.get("done") == JOBS:
                 break

@@ -239,7 +239,7 @@ ALLOWED_FAILURES: dict[str, set[str]] = {"full": {"disk"}, "errors": {"disk"}}
 ALLOWED_FILES = (
     r"(keepers|submissions)/.*",
     # What was being written when its writer was killed. `gc` removes it, or the program that wrote it.
-    r"((claims|code|plans|submissions)/.*)?\.[^/]*\.#",
+    r"((?!(jobs|store|outputs)/).*/)?\.[^/]*\.#",
     r"jobs/.*/(records|staging\.#)/.*",
     r"jobs/.*/run/checkpoints/\.[^/]*",
     # A done job leaves no empty log, and an attempt that was killed does.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from clusters.slurm.cluster import Cluster, find_cluster
 from clusters.slurm.configuration import PORTS
 from clusters.slurm.configuration import Settings as SlurmSettings
 from clusters.slurm.packages import missing_packages
+from faults.processes import find_processes
 
 SchedulerName = Literal["lsf", "slurm"]
 COMMANDS: dict[SchedulerName, tuple[str, ...]] = {
@@ -29,6 +31,9 @@ MODES = ("hang", "lose", "fail", "garbage", "away")
 TIME_SCALE = 0.05
 """A minute of the fake LSF lasts three seconds."""
 _FIRST_PORT, _PLACES = 26_000, 20
+
+_NEEDED_BY = {"slurmdbd": (), "slurmctld": ("slurmdbd",)}
+_HANGING = "sleep 1000"
 
 _PROGRAM = """\
 #!/bin/bash
@@ -111,6 +116,9 @@ class Scheduler:
     def behave(self, command: str) -> None:
         """Have a command do what it should."""
         self._mode_file(command).unlink(missing_ok=True)
+        for process in find_processes(self.folder.parent):
+            if process.what.strip() == _HANGING:
+                process.send(signal.SIGKILL)
 
     def crash_node(self, node: str) -> None:
         """A node loses its power."""
@@ -118,6 +126,8 @@ class Scheduler:
 
     def bring_node_back(self, node: str) -> None:
         """It is there again."""
+        if self.name == "slurm":
+            self._start_what_it_needs(f"slurmd-{node}")
         self._own.node_up(node)
 
     @property
@@ -131,7 +141,23 @@ class Scheduler:
 
     def start_daemon(self, name: str) -> None:
         """Start it again."""
+        self._start_what_it_needs(name)
         self._slurm.start(name)
+
+    def _start_what_it_needs(self, name: str) -> None:
+        """Start what a daemon waits for when it starts, and what is to be started later all the same."""
+        for needed in _NEEDED_BY.get(name, ("slurmdbd", "slurmctld")):
+            self._slurm.start(needed)
+
+    def put_in_service(self) -> None:
+        """Do as an administrator does after a crash.
+
+        A slurmctld that has lost the last seconds hands out job ids again, which nodes know already: SLURM drains the
+        nodes and holds the jobs, until somebody says otherwise.
+        """
+        if self.seed is not None and self._slurm.is_up:
+            self._slurm.resume_nodes()
+            self._slurm.release_held_jobs()
 
     def stop(self) -> None:
         """End what this schedule has there."""

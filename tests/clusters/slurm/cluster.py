@@ -151,7 +151,20 @@ class Cluster(Installation):
         """Bring a node back into service, whatever took it away."""
         self.start(f"slurmd-{node}")
 
+    def resume_nodes(self) -> None:
+        """Bring back the nodes that SLURM took out of service."""
+        for node, state in self.node_states().items():
+            if state in ("drained", "draining", "down"):
+                self.ask("scontrol", "update", f"nodename={node}", "state=resume")
+
     # Jobs
+
+    def release_held_jobs(self) -> None:
+        """Let jobs start that SLURM holds, because a node could not start them."""
+        lines = self.run("squeue", "--noheader", "--array", "--states=PENDING", "--format=%i|%r").splitlines()
+        for job, reason in (line.split("|", 1) for line in lines):
+            if reason == "launch failed requeued held":
+                self.ask("scontrol", "release", job)
 
     def submit(self, *options: str | Path) -> str:
         """The id of a job handed to sbatch."""

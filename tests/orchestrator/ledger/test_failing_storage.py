@@ -16,14 +16,17 @@ from failing_storage import CALLS, FailingCalls, pass_quickly
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
+from seedfold.jobs.work import SNAPSHOT_RECORD
 from seedfold.orchestrator.ledger.atomic_files import JsonLinesAppender, create_once, write_atomically
 from seedfold.orchestrator.ledger.claims import claim_attempt, is_published
+from seedfold.orchestrator.ledger.dead_workers import DeadWorker, find_dead_workers
 from seedfold.orchestrator.ledger.events import EventReader, EventWriter
-from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.ledger.layout import ROOT_MARK, Root, find_root
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.plans import PlanHeader, write_plan
 from seedfold.orchestrator.ledger.submissions import Submission
-from seedfold.results.store.atomic_files import fsync_path
+from seedfold.results.store.atomic_files import fsync_path, make_folder
+from seedfold.results.store.passing_errors import try_again
 from seedfold.results.store.published import find_damage, load_result, publish
 
 JOB = "ab" + "0" * 62
@@ -34,6 +37,26 @@ def _plan(root: Root) -> object:
     job = JobDescription(JOB, "study", "train", {}, {}, (), Resources(), "toy.run", JOB)
     write_plan(root.study_folder("study"), PlanHeader.create([], [], SETTINGS, Path("/")), [job])
     return [found.id for found in Ledger(root.study_folder("study")).plans.jobs.values()]
+
+
+def _root(root: Root) -> object:
+    root.mark_as_root()
+    study = root.study_folder("study")
+    record = study.snapshots_folder / "digest" / SNAPSHOT_RECORD
+    try_again(lambda: make_folder(record.parent), record)
+    try_again(record.touch, record)
+    has_code = "digest" in study.snapshot_modules_folder("digest").parts
+    return find_root(root.path).path == root.path, study.is_planned, has_code
+
+
+def _dead_workers(root: Root) -> object:
+    study = root.study_folder("study")
+    submission = Submission.create(study, [JOB], SETTINGS, Path("/"), token="token")
+    log = submission.folder / "submitit" / "worker.err"
+    try_again(lambda: make_folder(log.parent), log)
+    try_again(lambda: log.write_text("it died\n"), log)
+    found = find_dead_workers(study, [JOB]), DeadWorker(submission, 1).log_file
+    return len(found[0]), found[1] and found[1].name
 
 
 def _events(root: Root) -> object:
@@ -69,6 +92,8 @@ def _result(root: Root) -> object:
 
 ACTIONS: dict[str, Callable[[Root], object]] = {
     "plan": _plan,
+    "root": _root,
+    "dead_workers": _dead_workers,
     "events": _events,
     "submission": _submission,
     "claims": _claims,
@@ -77,6 +102,8 @@ ACTIONS: dict[str, Callable[[Root], object]] = {
 PASSING = (errno.EIO, errno.ESTALE, errno.EINTR)
 EXPECTED = {
     "plan": [JOB],
+    "root": (True, False, True),
+    "dead_workers": (0, "worker.err"),
     "events": ([1, 2], [1, 2]),
     "submission": ({JOB: 0}.keys(), "alive"),
     "claims": (None, "attempt 1 was begun by another process"),
@@ -103,7 +130,7 @@ def test_one_error_that_passes_changes_nothing(
             (staging / "answer.txt").write_text("42")
             calls.fail(call, PASSING[position % len(PASSING)], after=position)
             assert ACTIONS[action](root) == EXPECTED[action], position
-        assert not [path for path in root.path.rglob(".*") if path.is_file()]
+        assert not [path for path in root.path.rglob(".*") if path.is_file() and path.name != ROOT_MARK]
         if not calls.failed:
             return
 

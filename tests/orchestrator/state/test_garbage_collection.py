@@ -122,15 +122,17 @@ def test_parts_of_files_and_records_whose_writer_was_killed_are_left_over(toy: T
     claims = toy.study("light").path / "claims" / "ab"
     claims.mkdir(exist_ok=True)
     old, new = claims / f".{'ab' * 32}.1.0123456789ab", claims / f".{'ab' * 32}.2.0123456789ab"
-    clock = toy.study("light").path / ".clock.0123456789ab"
-    for file in (old, new, clock):
+    parts = [
+        toy.study("light").path / each / f".{each}-part.0123456789ab" for each in ("", "turns", "keepers", "search")
+    ]
+    for file in (old, new, *parts):
+        file.parent.mkdir(exist_ok=True)
         file.touch()
-    for file in (old, clock):
+    for file in (old, *parts):
         os.utime(file, (1e9, 1e9))
-    assert items(toy) == {"leftovers": {old.name, clock.name, "records"}}
+    assert items(toy) == {"leftovers": {old.name, "records", *(file.name for file in parts)}}
     toy.output_of("gc", "light", "--yes")
-    assert not old.exists()
-    assert not clock.exists()
+    assert not any(file.exists() for file in (old, *parts))
     assert new.exists()
 
 

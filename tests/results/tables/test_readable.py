@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from seedfold.jobs.errors import UsageError
 from seedfold.results.tables.best_values import find_best, lower_is_better
 from seedfold.results.tables.readable import Measured, exact_text, make_readable, round_measured
 
@@ -99,3 +100,26 @@ def test_axes_keep_every_digit() -> None:
 )  # fmt: skip
 def test_cells_that_are_no_measurements(value: object, text: str) -> None:
     assert exact_text(value) == text
+
+
+def test_splits_that_share_no_metric_stand_side_by_side() -> None:
+    own = make_readable(means(split=["train", "val"] * 2))
+    assert own.columns == ["lr", "n", "val.auroc", "train.log_loss"]
+    assert own.frame["train.log_loss"].tolist() == [Measured(0.5, 0.1), Measured(0.4, 0.1, is_best=True)]
+    shared = make_readable(means(split=["train", "val"] * 2, metric="auroc"))
+    assert shared.columns == ["lr", "split", "n", "auroc"]
+
+
+@pytest.mark.parametrize("name", ["val.auroc", "val/auroc"])
+def test_a_metric_of_one_split_sorts_the_rows_of_that_split(name: str) -> None:
+    table = make_readable(means(split=["train", "test", "val", "val"], metric="auroc", mean=[0.9, 0.8, 0.3, 0.4]))
+    ordered = table.sort(name).frame
+    assert ordered["split"].tolist()[:1] == ["val"]
+    with pytest.raises(UsageError, match=r"--sort valid/auroc: the table has no such column"):
+        table.sort("valid/auroc")
+
+
+def test_either_name_sorts_the_table_of_jobs() -> None:
+    table = make_readable(pd.DataFrame({"job": ["a", "b"], "val.accuracy": [0.1, 0.2]}))
+    for name in ("val/accuracy", "val.accuracy"):
+        assert table.sort(name).frame["job"].tolist() == ["b", "a"]

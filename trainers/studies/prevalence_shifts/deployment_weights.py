@@ -2,23 +2,19 @@
 
 Formulas of Godau et al., "Deployment of Image Analysis Algorithms under Prevalence Shifts", MICCAI 2023 (from the code
 of this study). They are computed in single precision, in the study's order of operations, and returned as Python
-floats. The study has one tensor of torch for each class: sums go from class to class, and a number that is divided by a
-tensor is multiplied by its reciprocal. The last bit of the weights depends on both.
+floats: each operation is one in double precision that is rounded, which gives the bits of single precision. The study
+has one tensor of torch for each class: sums go from class to class, and a number that is divided by a tensor is
+multiplied by its reciprocal. The last bit of the weights depends on both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from ctypes import c_float
+from typing import Any
 
 from seedfold.jobs.derivation import derivation
 from seedfold.jobs.errors import UsageError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float32]
 
 
 @derivation
@@ -29,7 +25,7 @@ def scaled_prevalences(counts: Sequence[int], ratio: float) -> list[float]:
     p_i·max/(min·ratio); otherwise p_i becomes min + (ratio - 1)/(R - 1)·(p_i - min). Then all are divided by their sum.
     Raises UsageError for fewer than two classes, a class without samples, or a ratio below 1.
     """
-    return [float(value) for value in _scale_prevalences(_class_prevalences(counts), _require_ratio(ratio))]
+    return _scale_prevalences(_class_prevalences(counts), _require_ratio(ratio))
 
 
 @derivation
@@ -43,9 +39,9 @@ def loss_weights(counts: Sequence[int], ratio: float, balanced: bool) -> list[fl
     trained = _class_prevalences(counts)
     weights = _scale_prevalences(trained, _require_ratio(ratio))
     if not balanced:
-        weights = weights / trained
+        weights = [_single(weight / share) for weight, share in zip(weights, trained, strict=True)]
     # The sum is 1 already. The study divides by it again, and the last bit depends on that.
-    return [float(weight) for weight in weights / _sum_in_order(weights)]
+    return _divided_by_sum(weights)
 
 
 @derivation
@@ -75,34 +71,35 @@ def _require_ratio(ratio: float) -> float:
     return float(ratio)
 
 
-def _class_prevalences(counts: Sequence[int]) -> Floats:
-    import numpy as np
-
+def _class_prevalences(counts: Sequence[int]) -> list[float]:
     if len(counts) < 2:
         raise UsageError(f"class_counts: {len(counts)} classes have no prevalences; give at least 2")
     if min(counts) < 1:
         raise UsageError(f"class_counts: class {list(counts).index(min(counts))} has no samples")
-    return np.asarray(counts, dtype=np.float32) / np.float32(sum(counts))
+    total = _single(sum(counts))
+    return [_single(_single(count) / total) for count in counts]
 
 
-def _scale_prevalences(prevalences: Floats, ratio: float) -> Floats:
-    import numpy as np
-
-    smallest, largest = prevalences.min(), prevalences.max()
-    current_ratio = largest / smallest
-    if np.float32(ratio) >= current_ratio:
-        scaled = prevalences * largest / (smallest * np.float32(ratio))
-        scaled[prevalences.argmax()] = largest
+def _scale_prevalences(prevalences: Sequence[float], ratio: float) -> list[float]:
+    smallest, largest = min(prevalences), max(prevalences)
+    current_ratio = _single(largest / smallest)
+    if _single(ratio) >= current_ratio:
+        divisor = _single(smallest * _single(ratio))
+        scaled = [_single(_single(share * largest) / divisor) for share in prevalences]
+        scaled[prevalences.index(largest)] = largest
     else:
-        share = (np.float32(1) / (current_ratio - np.float32(1))) * np.float32(ratio - 1)
-        scaled = smallest + share * (prevalences - smallest)
-    return np.asarray(scaled / _sum_in_order(scaled), dtype=np.float32)
+        factor = _single(_single(1 / _single(current_ratio - 1)) * _single(ratio - 1))
+        scaled = [_single(smallest + _single(factor * _single(share - smallest))) for share in prevalences]
+    return _divided_by_sum(scaled)
 
 
-def _sum_in_order(values: Floats) -> np.float32:
-    import numpy as np
-
-    total = np.float32(0)
+def _divided_by_sum(values: Sequence[float]) -> list[float]:
+    total = 0.0
     for value in values:
-        total = np.float32(total + value)
-    return total
+        total = _single(total + value)
+    return [_single(value / total) for value in values]
+
+
+def _single(value: float) -> float:
+    """Return the number of single precision that is nearest to ``value``."""
+    return c_float(value).value
