@@ -18,10 +18,10 @@ test: $(READY)  ## the fast tests
 	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4
 
 test-slow: $(READY)  ## the tests that take longer
-	$(BIN)/python -m pytest -m "slow and not quiet" -n $(WAITING) --maxschedchunk 1
+	$(BIN)/python -m pytest -m "slow and not quiet" -n $(WAITING)
 
 test-all: $(READY)  ## all tests in one go: the fast ones run while the long ones wait
-	$(BIN)/python -m pytest -m "not quiet" -n $(WAITING) --maxschedchunk 1 --junitxml build/tests.xml
+	$(BIN)/python -m pytest -m "not quiet" -n $(WAITING) --junitxml build/tests.xml
 
 test-again: $(READY)  ## those that failed last, one at a time
 	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none --maxfail 1

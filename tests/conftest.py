@@ -19,6 +19,7 @@ from clusters.lsf.settings import Settings as LsfSettings
 from clusters.slurm.cluster import Cluster, find_cluster, running
 from clusters.slurm.configuration import PORTS, Settings
 from clusters.slurm.packages import missing_packages
+from distribution import SharedFixtureScheduling, sort_tests
 from hypothesis import HealthCheck, settings
 from isolation import isolate_environment
 
@@ -27,7 +28,6 @@ _STEADY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("search", _STEADY)
 settings.register_profile("steady", _STEADY, derandomize=True)
 settings.load_profile("steady")
-DURATIONS = Path(__file__).with_name("durations.txt")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,10 +49,15 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first: a long one that begins last keeps all processors but one waiting."""
-    lines = (line.split(maxsplit=1) for line in DURATIONS.read_text().splitlines() if not line.startswith("#"))
-    seconds = {name: float(number) for number, name in lines}
-    items.sort(key=lambda item: -seconds.get(item.nodeid, 0.0))
+    """In one process tests stay as they are, because those of a module share its fixtures."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        sort_tests(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SharedFixtureScheduling | None:
+    """Hand out tests to the workers of pytest-xdist, unless somebody asked for another way than its usual one."""
+    return SharedFixtureScheduling(config, log) if config.option.dist == "load" else None
 
 
 @pytest.fixture(autouse=True)

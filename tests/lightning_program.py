@@ -88,13 +88,12 @@ if __name__ == "__main__":
     import argparse
 
     parser = argparse.ArgumentParser()
-    parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--lr", type=float, default=0.1)
     arguments = parser.parse_args()
     pl.seed_everything(0)
     model, data = Net(arguments.lr), Data()
     trainer = pl.Trainer(
-        max_epochs=5, accelerator="cpu", devices=arguments.devices, callbacks=[Killer()], enable_progress_bar=False
+        max_epochs=5, accelerator="cpu", devices=1, callbacks=[Killer()], enable_progress_bar=False
     )
     trainer.fit(model, data)
     trainer.test(model, data, verbose=False)

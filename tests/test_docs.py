@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from pages import HERE, PAGES, blocks, name_of, run_page
 
-TRAINING = {
+LONG = {
     *(f"docs/tutorials/{name}.md" for name in ("search", "tour", "your-own")),
-    *(f"docs/how-to/{name}.md" for name in ("compare", "data", "hydra", "lightning", "loggers", "python", "stages")),
-    "docs/studies/hospital.md",
+    *(f"docs/how-to/{name}.md" for name in ("command", "compare", "data", "fuse", "hydra", "lightning", "loggers")),
+    *(f"docs/how-to/{name}.md" for name in ("own-script", "pilot", "python", "search", "stages", "tables")),
+    *(f"docs/studies/{name}.md" for name in ("folds", "hospital")),
+    "docs/reference/study-file.md",
 }
-"""Pages whose blocks take a minute."""
+"""Pages whose blocks take from four seconds of a processor to a minute."""
 RUN_BY_THEIR_STUDY = {"docs/studies/prevalence.md"}
 """Pages whose blocks the test of their study runs, because it looks further at what they leave."""
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
@@ -23,7 +25,7 @@ _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
 def _marked(page: Path) -> object:
-    slow = [pytest.mark.slow, pytest.mark.timeout(1800)] if name_of(page) in TRAINING else []
+    slow = [pytest.mark.slow, pytest.mark.timeout(1800)] if name_of(page) in LONG else []
     return pytest.param(page, id=name_of(page), marks=slow)
 
 

@@ -115,6 +115,16 @@ def test_a_study_of_a_strangers_package(project: Path, tmp_path: Path, kind: str
     assert names_below(Path(where.strip()).parent / static) == names_below(source / static)
     (tmp_path / "home").mkdir()
     environment = {**os.environ, "HOME": str(tmp_path / "home"), "SEEDFOLD_ROOT": str(tmp_path / "runs")}
+    if kind == "wheel":
+        _launch_and_count(installed, project, tmp_path, environment)
+    swept = _run_program(installed, project, environment, "-m", *SWEEPING, "+seed=1,2")
+    assert "program: 2 done" in swept
+    asked = ("hydra/launcher=seedfold_slurm", "--cfg", "hydra", "--package", "hydra.launcher")
+    assert "partition: null" in _run_program(installed, project, environment, *asked)
+
+
+def _launch_and_count(installed: Path, project: Path, elsewhere: Path, environment: dict[str, str]) -> None:
+    """Do the study. The pages of the documentation do theirs with an editable installation."""
     launched = subprocess.run(
         [installed / "seedfold", "launch", "--wait", "--config-dir", "conf", "experiment=rings", "paths.data=data"],
         cwd=project,
@@ -126,17 +136,13 @@ def test_a_study_of_a_strangers_package(project: Path, tmp_path: Path, kind: str
     assert launched.returncode == 0, launched.stdout + launched.stderr
     status = subprocess.run(
         [installed / "seedfold", "status", "rings", "--json"],
-        cwd=tmp_path,
+        cwd=elsewhere,
         env=environment,
         capture_output=True,
         text=True,
         check=True,
     )
     assert json.loads(status.stdout)["states"]["done"] == 4
-    swept = _run_program(installed, project, environment, "-m", *SWEEPING, "+seed=1,2")
-    assert "program: 2 done" in swept
-    asked = ("hydra/launcher=seedfold_slurm", "--cfg", "hydra", "--package", "hydra.launcher")
-    assert "partition: null" in _run_program(installed, project, environment, *asked)
 
 
 def names_below(folder: Path) -> set[str]:

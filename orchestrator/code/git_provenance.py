@@ -70,7 +70,10 @@ def _group_by_repository(sources: SourceFiles) -> dict[Path, list[str]]:
 
     Inner folders are left out.
     """
-    folders = {os.path.dirname(os.path.realpath(source.path)) for source in sources.files.values()}  # noqa: PTH120
+    paths = [source.path for source in sources.files.values()]
+    # Links are resolved once a folder, and once more for a file that is a link itself.
+    found = {path.parent if not path.is_symlink() else path.resolve().parent for path in paths}
+    folders = {os.path.realpath(folder) for folder in found}
     folders_of_repository: dict[Path, list[str]] = {}
     for folder in sorted(folders):
         top = _find_repository(Path(folder))

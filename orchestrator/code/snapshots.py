@@ -18,6 +18,7 @@ import shutil
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -148,10 +149,17 @@ def _publish(temporary: Path, final: Path, sources: SourceFiles) -> None:
 def _write_files(modules_folder: Path, files: dict[str, SourceFile]) -> None:
     for folder in sorted({(modules_folder / name).parent for name in files}):
         folder.mkdir(parents=True, exist_ok=True)
+    items = list(files.items())
+    # A share for each thread: handing files over one by one takes as long as writing them.
     with ThreadPoolExecutor(_THREADS) as pool:
-        for _ in pool.map(lambda item: _write_file(modules_folder / item[0], item[1]), files.items()):
+        for _ in pool.map(partial(_write_each, modules_folder), (items[n::_THREADS] for n in range(_THREADS))):
             pass
     write_bytecode(modules_folder, {name: source for name, source in files.items() if name.startswith(_OF_WORKERS)})
+
+
+def _write_each(modules_folder: Path, items: Iterable[tuple[str, SourceFile]]) -> None:
+    for name, source in items:
+        _write_file(modules_folder / name, source)
 
 
 def _write_file(file: Path, source: SourceFile) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
@@ -68,63 +70,120 @@ def resume(
     before they are started. Raises UsageError for an unknown kind, for an override that would change ids, and for code
     of which there is no snapshot.
     """
-    for kind in kinds:
-        if kind not in FAILURE_KINDS:
-            raise UsageError(f"--kind {kind}: no such kind of failure; known: {', '.join(FAILURE_KINDS)}")
+    _check_kinds(kinds)
     study = root.existing_study(name)
     refuse_copy(study)
     ledger = Ledger(study)
     advance_study(root, ledger)
-    header = ledger.plans.header
-    assert header is not None
-    if choose is not None and SEARCH in header.settings:
-        raise UsageError(f"study {name} searches: its jobs are not run again; launch a study with other settings")
-    code_folder = folder or Path(header.folder)
-    jobs, settings = apply_volatile_overrides(list(ledger.plans.current_jobs.values()), header.settings, overrides)
-    refuse_secrets(jobs, settings, overrides, os.environ)
-    ClusterSettings.parse(settings["cluster"])
-    states = JobStates(root, ledger, RetryPolicies.parse(settings["failures"]))
-    planned_jobs, jobs = jobs, UsageHistory(states).with_learned_resources(jobs)
-    known_jobs = unique_by_id(jobs)
+    if choose is not None:
+        _refuse_search(ledger)
+    today = _Today.read(root, ledger, overrides, folder)
     if selection is not None:
-        selection.check_names(jobs)
-    comparison, judged = _compare_with_today(ledger, known_jobs, states, code_folder)
+        selection.check_names(today.jobs)
+    comparison, judged = today.compare_code()
     if accept:
-        accept_code(study, comparison, judged if selection is None else selection.apply(judged, lambda one: one.job))
-        comparison, judged = _compare_with_today(ledger, known_jobs, states, code_folder)
+        accept_code(study, comparison, _select(judged, selection))
+        comparison, judged = today.compare_code()
     planned = [one for one in judged if not is_import(one.job)]
-    starting = (
-        _jobs_to_resume(planned, kinds, keep_cancelled, states.is_left_on_hold) if choose is None else choose(planned)
-    )
-    if selection is not None and choose is None:
-        starting = selection.apply(starting, lambda one: one.job)
-    starting, mixed = split_mixed(comparison, states, judged, starting)
+    if choose is not None:
+        starting = choose(planned)
+    else:
+        is_left_on_hold = today.states.is_left_on_hold
+        starting = _select(_jobs_to_resume(planned, kinds, keep_cancelled, is_left_on_hold), selection)
+    starting, mixed = split_mixed(comparison, today.states, judged, starting)
     if tell is not None:
         tell([one.job for one in starting])
-    check_with_scheduler(study, starting, settings)
-    if SEARCH in settings:
-        return _resume_search(root, ledger, starting, PlanHeader.create(overrides, (), settings, code_folder))
-    code = choose_snapshots(study, ledger, starting, settings, code_folder, original_code)
+    check_with_scheduler(study, starting, today.settings)
+    if SEARCH in today.settings:
+        return _resume_search(root, ledger, starting, today.header(overrides))
+    code = choose_snapshots(study, ledger, starting, today.settings, today.code_folder, original_code)
+    result = _start(root, today, starting, code, overrides)
+    ways_on = WaysOn(f"seedfold rerun {name} --stale", OPTIONS.accept)
+    notes = code_notes(comparison, judged, starting, len(mixed), ways_on)
+    return replace(result, jobs=tuple(one.job.id for one in planned), notes=(*notes, *today.states.passed_over_lines()))
+
+
+@dataclass(frozen=True)
+class _Today:
+    """The jobs of a study as they would be started now: with ``settings``, and with the code in ``code_folder``.
+
+    ``is_changed`` says whether they differ from those of the last plan.
+    """
+
+    ledger: Ledger
+    states: JobStates
+    jobs: Sequence[JobDescription]
+    settings: Mapping[str, Any]
+    code_folder: Path
+    is_changed: bool
+
+    @classmethod
+    def read(cls, root: Root, ledger: Ledger, overrides: Sequence[str], folder: Path | None) -> _Today:
+        """Read them from the ledger. Raises UsageError for an override that would change ids, or holds a secret."""
+        header = ledger.plans.header
+        assert header is not None
+        code_folder = folder or Path(header.folder)
+        planned, settings = apply_volatile_overrides(
+            list(ledger.plans.current_jobs.values()), header.settings, overrides
+        )
+        refuse_secrets(planned, settings, overrides, os.environ)
+        ClusterSettings.parse(settings["cluster"])
+        states = JobStates(root, ledger, RetryPolicies.parse(settings["failures"]))
+        jobs = UsageHistory(states).with_learned_resources(planned)
+        is_changed = bool(overrides) or code_folder != Path(header.folder) or jobs != planned
+        return cls(ledger, states, jobs, settings, code_folder, is_changed)
+
+    def compare_code(self) -> tuple[CodeComparison, list[PlannedJob]]:
+        """Return the comparison with the code of today, and each job with what has changed since it was done."""
+        return _compare_with_today(self.ledger, unique_by_id(self.jobs), self.states, self.code_folder)
+
+    def header(self, overrides: Sequence[str]) -> PlanHeader:
+        """The header of a plan of these jobs."""
+        return PlanHeader.create(overrides, (), self.settings, self.code_folder)
+
+
+def _check_kinds(kinds: Sequence[str]) -> None:
+    for kind in kinds:
+        if kind not in FAILURE_KINDS:
+            raise UsageError(f"--kind {kind}: no such kind of failure; known: {', '.join(FAILURE_KINDS)}")
+
+
+def _refuse_search(ledger: Ledger) -> None:
+    assert ledger.plans.header is not None
+    if SEARCH in ledger.plans.header.settings:
+        name = ledger.study.name
+        raise UsageError(f"study {name} searches: its jobs are not run again; launch a study with other settings")
+
+
+def _select(planned: list[PlannedJob], selection: Selection | None) -> list[PlannedJob]:
+    return planned if selection is None else selection.apply(planned, lambda one: one.job)
+
+
+def _start(
+    root: Root,
+    today: _Today,
+    starting: Sequence[PlannedJob],
+    code: Mapping[str, str | None],
+    overrides: Sequence[str],
+) -> LaunchResult:
+    """Record that these jobs are resumed, and submit them. The result has neither notes nor the jobs of the study."""
+    ledger, study = today.ledger, today.ledger.study
     if starting:
         record_resumed(study, ledger, [one.job.id for one in starting if one.state in STOPPED_STATES])
-        if overrides or code_folder != Path(header.folder) or jobs != planned_jobs:
-            write_plan(study, PlanHeader.create(overrides, (), settings, code_folder), jobs)
-    copy_reused_outputs(study, states, jobs)
-    submissions, advanced = submit_jobs(root, study, ledger, starting, settings, code_folder, code)
+        if today.is_changed:
+            write_plan(study, today.header(overrides), today.jobs)
+    copy_reused_outputs(study, today.states, today.jobs)
+    submissions, advanced = submit_jobs(root, study, ledger, starting, today.settings, today.code_folder, code)
+    started = submitted_jobs(starting, submissions)
     return LaunchResult(
         study=study,
-        jobs=tuple(one.job.id for one in planned),
-        started=submitted_jobs(starting, submissions),
-        held_count=states.count_held(job.id for job in submitted_jobs(starting, submissions)),
+        jobs=(),
+        started=started,
+        held_count=today.states.count_held(job.id for job in started),
         submissions=submissions,
         taken_count=count_taken(starting, submissions),
         advance_result=advanced,
-        notes=(
-            *code_notes(
-                comparison, judged, starting, len(mixed), WaysOn(f"seedfold rerun {name} --stale", OPTIONS.accept)
-            ),
-            *states.passed_over_lines(),
-        ),
+        notes=(),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,10 +27,10 @@ from seedfold.results.imports.run import IMPORT_RUN as IMPORTED
 from seedfold.results.report.best_rows import best_of_table
 from seedfold.results.report.embedded_figures import figures_left_by_jobs
 from seedfold.results.report.figures import Figure, axis_figures, curve_figures, learning_figures
-from seedfold.results.report.headline import ReportRow, make_mean_table, shown_metrics
+from seedfold.results.report.headline import ReportRow, ReportTable, make_mean_table, shown_metrics
 from seedfold.results.report.heat_maps import heat_maps
 from seedfold.results.report.leading import Leading, find_leading
-from seedfold.results.report.out_of_fold_section import pool_folds
+from seedfold.results.report.out_of_fold_section import PooledFolds, pool_folds
 from seedfold.results.report.plots import DARK_COLOURS, LIGHT_COLOURS
 from seedfold.results.report.shown_axes import choose_axes
 from seedfold.results.store.finished_job import FinishedJob, Job
@@ -94,37 +94,53 @@ def write_report(
     places_by_code = places or [] if planned_by_code is None else list(planned_by_code)
     means = make_mean_table(runs, results, over, MAX_ROWS, places_by_code, compare)
     pooled = pool_folds(runs, over, places, MAX_ROWS, compare)
-    drawn = {figure.file: figure for figure in more_figures if figure.file}
-    leading = find_leading(runs, first, drawn)
-    figures = [
+    leading = find_leading(runs, first, _by_file(more_figures))
+    drawn = [
         *axis_figures(runs, results, over, places_by_code),
         *heat_maps(runs, results, over),
         *curve_figures(pooled.curves, pooled.setting_count),
-        *(figure for figure in more_figures if figure.file not in leading.drawn),
-        *figures_left_by_jobs(runs, leading.files, drawn),
+        *_further_figures(runs, leading, more_figures),
     ]
-    sections = _name_figures(leading, figures, list(learning_figures(runs, over)))
-    page = _load_template().render(
-        study=study,
-        averaged=over,
-        means=means,
-        best=[each.text for each in best_of_table(means, over)],
-        missing=_missing_lines(runs, results, places_by_code, reasons or {}),
-        pooled=pooled,
-        **sections,
-        absent=leading.absent,
-        groups=_groups_by_anchor(
-            [*means.rows, *(pooled.table.rows if pooled.table else ())],
-            [*figures, *sections["learning"], *(part for part in leading.parts if isinstance(part, Figure))],
-        ),
-        failures=_group_failures(failures, out.parent, {run.id for run in runs[:MAX_JOBS]}),
-        failed=len(failures),
-        jobs=[_make_job_row(run, results[run.id], means.columns, out.parent, find_log) for run in runs[:MAX_JOBS]],
-        **_page_values(states, overview),
-        **_run_values(runs),
-    )
+    sections = _name_figures(leading, drawn, list(learning_figures(runs, over)))
+    values = {
+        "study": study,
+        "averaged": over,
+        "means": means,
+        "best": [each.text for each in best_of_table(means, over)],
+        "missing": _missing_lines(runs, results, places_by_code, reasons or {}),
+        "pooled": pooled,
+        "absent": leading.absent,
+        "groups": _linked_groups(means, pooled, [*drawn, *sections["learning"], *leading.parts]),
+        "jobs": [_make_job_row(run, results[run.id], means.columns, out.parent, find_log) for run in runs[:MAX_JOBS]],
+    }
+    _render(out, {**values, **sections, **_failure_values(failures, runs, out), **_page_values(states, overview)}, runs)
+
+
+def _render(out: Path, values: Mapping[str, Any], runs: Sequence[FinishedJob]) -> None:
+    page = _load_template().render(**values, **_run_values(runs))
     with open_output(out) as file:
         file.write(page.encode(errors="backslashreplace"))
+
+
+def _by_file(figures: Sequence[Figure]) -> dict[str, Figure]:
+    return {figure.file: figure for figure in figures if figure.file}
+
+
+def _further_figures(runs: Sequence[FinishedJob], leading: Leading, more_figures: Sequence[Figure]) -> Iterator[Figure]:
+    """Yield the figures that were handed over and those that jobs left, without those that lead the page."""
+    yield from (figure for figure in more_figures if figure.file not in leading.drawn)
+    yield from figures_left_by_jobs(runs, leading.files, _by_file(more_figures))
+
+
+def _linked_groups(means: ReportTable, pooled: PooledFolds, parts: Sequence[Any]) -> dict[str, Group]:
+    """Return the groups that the rows of both tables and the legends of the figures among ``parts`` lead to."""
+    rows = [*means.rows, *(pooled.table.rows if pooled.table else ())]
+    return _groups_by_anchor(rows, [part for part in parts if isinstance(part, Figure)])
+
+
+def _failure_values(failures: Sequence[Failure], runs: Sequence[FinishedJob], out: Path) -> dict[str, Any]:
+    shown = {run.id for run in runs[:MAX_JOBS]}
+    return {"failures": _group_failures(failures, out.parent, shown), "failed": len(failures)}
 
 
 def _name_figures(leading: Leading, figures: Sequence[Figure], learning: Sequence[Figure]) -> dict[str, Any]:

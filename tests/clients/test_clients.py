@@ -51,16 +51,6 @@ def test_configurations_of_hydra_zen(tmp_path: Path) -> None:
     check(sweep_both_ways("zen", tmp_path, "model=weak,strong", "model.degree=1,2", "hydra.sweep.dir=out"), 4)
 
 
-def test_two_processes_of_distributed_training(tmp_path: Path) -> None:
-    program = copy_program("ddp", tmp_path / "ddp")
-    said = program.run("-m", *SEEDFOLD_PLUGINS, "seed=7", "hydra.launcher.resources.cpus=2")
-    assert "app: 1 done" in said
-    assert program.returned_values("app") == [2]
-    # Lightning gives the processes that it starts a folder of their own.
-    ranks = {file.name: file.read_text().splitlines()[0] for file in program.folder.glob("out*/**/rank-*.txt")}
-    assert ranks == {f"rank-{rank}.txt": "2 processes, seed 7" for rank in (0, 1)}
-
-
 def test_a_project_of_the_usual_layout_with_experiments_loggers_and_a_search(tmp_path: Path) -> None:
     """A package in `src`, the root found by a file, `_global_` experiments, loggers, and Optuna's search in a file."""
     pytest.importorskip("rootutils")

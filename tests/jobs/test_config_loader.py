@@ -44,6 +44,7 @@ def compare(folder: Path, files: dict[str, str], chosen: Sequence[tuple[str, str
         assert composed(loader, *overrides) == composed(peer, *overrides)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     many=st.sampled_from([1, 8]),

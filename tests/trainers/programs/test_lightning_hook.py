@@ -58,20 +58,6 @@ def test_a_script_that_is_killed_twice_ends_with_the_bits_of_one_that_is_not(tmp
     assert weights_in(whole) == weights_in(killed)
 
 
-@pytest.mark.slow
-def test_all_processes_of_a_training_on_two_devices_keep_one_state(tmp_path: Path) -> None:
-    whole, killed = make_script(tmp_path / "whole"), make_script(tmp_path / "killed")
-    two = ("--devices", "2")
-    first = start_attempt(whole, 1, *two)
-    assert first.returncode == 0, first.stderr
-    start_attempt(killed, 1, *two, KILL_IN_EPOCH="2")
-    last = start_attempt(killed, 2, *two)
-    assert last.returncode == 0, last.stderr
-    assert weights_in(killed) == weights_in(whole)
-    assert logged_in(killed).rows == logged_in(whole).rows
-    assert [*logged_in(whole).rows] == [0, 1, 2, 3, 4]
-
-
 def test_the_hook_is_switched_off_by_the_configuration_and_by_the_environment() -> None:
     environment: dict[str, str] = {"PYTHONPATH": "lib"}
     assert prepare_environment({}, environment)
