@@ -31,8 +31,15 @@ class AttemptEvents(WaitingEventWriter):
     ) -> None:
         prefix = events_prefix(submission.token, index) if submission.array else ""
         super().__init__(study.events_folder, storage, prefix)
+        self.of_study = WaitingEventWriter(study.events_folder, storage)
+        """What the workers of other tasks have to know as well: they do not read the file of this task."""
         self._study, self._submission, self._node = study, submission.token, node
         self._place = [submission.token, index] if SEARCH_JOB in submission.jobs else None
+
+    def close(self) -> None:
+        """Close the files."""
+        super().close()
+        self.of_study.close()
 
     def append_started(self, running: RunningAttempt, process: Message) -> None:
         """Record that an attempt has begun: on which GPUs, and from which step if a checkpoint says it."""

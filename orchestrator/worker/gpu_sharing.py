@@ -17,11 +17,11 @@ from math import inf
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import count_noun
+from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.gpu_shares import GpuShare
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import Failure
-from seedfold.orchestrator.worker.attempt_events import AttemptEvents
 from seedfold.orchestrator.worker.gpu_number import fitting_jobs, needed_bytes, next_number
 from seedfold.orchestrator.worker.log_lines import say
 from seedfold.orchestrator.worker.mps import MpsDaemon
@@ -54,7 +54,7 @@ class GpuSharing:
         cluster: ClusterSettings,
         machine: Machine,
         ledger: Ledger,
-        events: AttemptEvents,
+        events: EventWriter,
         node: str,
         reader: GpuReader | None = None,
     ) -> None:

@@ -69,7 +69,7 @@ class Worker:
         self.heartbeat = Heartbeat(study, submission, environment.index, environment.restart)
         self.storage = StorageWait(submission.folder, self._beat, self._may_wait)
         self.events = AttemptEvents(study, submission, environment.node, self.storage, environment.index)
-        self.sharing = GpuSharing(cluster, self.machine, self.states.ledger, self.events, environment.node)
+        self.sharing = GpuSharing(cluster, self.machine, self.states.ledger, self.events.of_study, environment.node)
         self.grace_s = cluster.grace_s
         self.pool = SearchPool.of_task(submission, environment.index, self.states)
         self.jobs = jobs_of_task(submission, environment.index, self.states.ledger.plans)
