@@ -40,12 +40,7 @@ from seedfold.orchestrator.worker.search_pool import SearchPool, is_excused, is_
 from seedfold.orchestrator.worker.slots import Slot, share_slot
 from seedfold.orchestrator.worker.storage_wait import StorageWait, blame_full_disk
 from seedfold.orchestrator.worker.study_limit import StudyLimit
-from seedfold.orchestrator.worker.template_client import (
-    TemplateClient,
-    callable_names,
-    find_program_start,
-    is_program,
-)
+from seedfold.orchestrator.worker.template_client import TemplateClient, callable_names, find_program_start, is_program
 from seedfold.orchestrator.worker.used_resources import UseSampler, seen_by_worker
 from seedfold.orchestrator.worker.wait_record import WaitRecord
 
