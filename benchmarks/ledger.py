@@ -3,7 +3,8 @@
 The study is made with the code that makes real ones: descriptions, a plan, events, published folders; only the calls
 that flush to disk are left out, and its jobs are told to have ended over the last ten days. Each command then runs in
 a fresh process: once cold, with nothing of the study in memory and nothing kept of what an earlier command had read,
-then warm. Cold needs the right to empty the kernel's caches (root); without it only the contents of files are dropped.
+then warm, after something was added to the study and when nothing was. Cold needs the right to empty the kernel's
+caches (root); without it only the contents of files are dropped.
 The peer is a scan: what any program has to do that keeps nothing between calls, parse each line and ask about each
 result.
 """
@@ -62,12 +63,13 @@ class Case:
     arguments: tuple[str, ...]
     warm_s: float
     cold_s: float
+    unchanged_s: float | None = None
 
 
 CASES = (
-    Case("status", ("status", "large"), 1, 5),
-    Case("status --json", ("status", "large", "--json"), 1, 5),
-    Case("plan 100 points", ("plan", "--config-dir", "conf", "experiment=large", "seed=0"), 1, 5),
+    Case("status", ("status", "large"), 1, 5, 0.3),
+    Case("status --json", ("status", "large", "--json"), 1, 5, 0.3),
+    Case("plan 100 points", ("plan", "--config-dir", "conf", "experiment=large", "seed=0"), 1, 5, 0.3),
     # Making the points is a cost of its own, with a budget of its own: 0.1 ms a point.
     Case("plan all points", ("plan", "--config-dir", "conf", "experiment=large"), 11, 15),
 )
@@ -172,12 +174,27 @@ def figures(project: Path, case: Case, jobs: int, rounds: int) -> list[Figure]:
     forgotten = forget(project)
     shutil.rmtree(project / "runs" / "large" / "cache", ignore_errors=True)
     cold = seconds(lambda: seedfold(project, *case.arguments))
-    warm, scanned = medians(rounds, lambda: seedfold(project, *case.arguments), lambda: scan(project))
+    works = (
+        lambda: look_after_a_change(project, case),
+        lambda: seedfold(project, *case.arguments),
+        lambda: scan(project),
+    )
+    warm, unchanged, scanned = medians(rounds, *works)
     name = f"{case.name}, {jobs:,} done"
     return [
         Figure(f"{name}, warm", warm, scanned, "scan of the files", most=case.warm_s),
+        Figure(f"{name}, nothing changed", unchanged, most=case.unchanged_s),
         Figure(f"{name}, first, without {forgotten}", cold, most=case.cold_s),
     ]
+
+
+def look_after_a_change(project: Path, case: Case) -> None:
+    """Run a command after something was added to the ledger."""
+    added = project / "runs" / "large" / "events" / f"change-{time.time_ns()}.jsonl"
+    added.touch()
+    # Of files of the last minute nothing is kept: they may change again without another time.
+    os.utime(added, (time.time() - 3600,) * 2)
+    seedfold(project, *case.arguments)
 
 
 def memory(project: Path, case: Case, jobs: int) -> Figure:

@@ -56,11 +56,14 @@ def mean_values(found: Sequence[MetricValues], names: Sequence[str]) -> tuple[fl
 
     Without names, it is the number that a program returned.
     """
-    wanted = names or (RETURNED_VALUE,)
-    chosen = [[values[name] for name in wanted] for values in found if all(name in values for name in wanted)]
-    if not chosen:
-        return None
-    return tuple(fmean(column) for column in zip(*chosen, strict=True))
+    chosen = [[_value_of(values, name) for name in names or (RETURNED_VALUE,)] for values in found]
+    whole = [[value for value in row if value is not None] for row in chosen if None not in row]
+    return tuple(fmean(column) for column in zip(*whole, strict=True)) or None
+
+
+def _value_of(values: MetricValues, name: str) -> float | None:
+    """The value of a metric, which tables name ``val.accuracy`` and who logs it ``val/accuracy``."""
+    return values.get(name, values.get(name.replace(".", "/")))
 
 
 def rows_of_running(attempt: Attempt) -> Sequence[Row]:
