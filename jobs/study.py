@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override, OverrideType
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from seedfold.jobs.axis_values import refuse_many
 from seedfold.jobs.commandline import CommandLine, change_axes, read_command_line, split_overrides
@@ -238,15 +238,29 @@ def _compose_study(
         return found
 
     study_overrides = [str(override.input_line) for override in command_line.study_overrides]
-    config = composer.compose(study_overrides, partial=True)
+    config = _with_search_on_top(composer.compose(study_overrides, partial=True))
     stages = read_stages(composer, config, find_table)
     hydra_overrides, changes = split_overrides(composer, command_line, stages)
     _refuse_texts([override for override in hydra_overrides if override not in command_line.study_overrides], config)
     texts = tuple(str(override.input_line) for override in hydra_overrides)
     if list(texts) != study_overrides:
-        config = _compose_again(composer, texts, config)
+        config = _with_search_on_top(_compose_again(composer, texts, config))
         stages = read_stages(composer, config, find_table)
     return config, change_axes(composer, stages, changes), texts
+
+
+def _with_search_on_top(config: DictConfig) -> DictConfig:
+    """Move the search to the top of the study, if it stands inside the matrix whose axes it goes over."""
+    stages = config.get("stages")
+    for node in (config, *(stages.values() if OmegaConf.is_dict(stages) else ())):
+        matrix = node.get("matrix") if OmegaConf.is_dict(node) else None
+        if not OmegaConf.is_dict(matrix) or not OmegaConf.is_dict(matrix.get(SEARCH)):
+            continue
+        if config.get(SEARCH) is not None:
+            raise UsageError("matrix.search: the study has search at its top as well; remove one of them")
+        with open_dict(config):
+            config[SEARCH] = matrix.pop(SEARCH)
+    return config
 
 
 def _refuse_texts(overrides: Sequence[Override], before: DictConfig) -> None:

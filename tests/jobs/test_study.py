@@ -418,3 +418,13 @@ def test_stage_may_use_a_part_of_a_top_level_key(tree: Any) -> None:
     assert jobs[0].id == jobs[1].id
     with pytest.raises(UsageError, match=r"stages.cut.uses: parts.on: no such key in parts .did you mean 'one'"):
         tree.jobs({"stages": {"cut": {**stage, "uses": ["parts.on"]}}, "parts": {"one": 1}})
+
+
+def test_a_search_may_stand_inside_the_matrix(tree: Any) -> None:
+    search = {"space": {"optimizer.lr": [0.1, 0.01]}, "trials": 2}
+    inside = tree.study({"matrix": {"seed": [0, 1], "search": search}})
+    beside = tree.study({"matrix": {"seed": [0, 1]}, "search": search})
+    assert inside.settings == beside.settings
+    assert [job.id for job in inside.jobs()] == [job.id for job in beside.jobs()]
+    with pytest.raises(UsageError, match=r"matrix\.search: the study has search at its top as well"):
+        tree.study({"matrix": {"search": search}, "search": search})
