@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ from seedfold.orchestrator.schedulers.slurm import queries
 
 _SCRIPT = "script.sh"
 _NO_ANSWER_TEXTS = ("timed out", "Unable to contact", "Connection refused", "Zero Bytes", "Communication connection")
-_FIRST_SIGNAL_CODE = 128
-"""A shell around the command adds the number of the signal to this."""
+_BEFORE_SIGNALS = 128
+"""A shell around the command adds the number of the signal that ended it to this."""
 # Until the worker handles signals, a warning would kill the process. A lost warning costs only the work since it came.
 _IGNORE_WARNING_LINE = "trap '' USR2"
 _QUEUE_FULL = re.compile(r"MaxSubmit|temporarily unable to accept")
@@ -36,7 +37,7 @@ _NAMED_LIMIT = re.compile(r"error: \w+Limit\b")
 
 def _is_refusal(code: int, message: str) -> bool:
     """Whether SLURM has said no. An `sbatch` that a signal ended, or that ends without a word, has not said so."""
-    was_killed = code < 0 or code > _FIRST_SIGNAL_CODE
+    was_killed = code < 0 or code - _BEFORE_SIGNALS in set(signal.Signals)
     return bool(code and message) and not was_killed and not any(text in message for text in _NO_ANSWER_TEXTS)
 
 

@@ -36,6 +36,7 @@ def test_who_says_nothing_has_not_refused(executor: ArrayExecutor, tmp_path: Pat
         submit(executor, tmp_path, sbatch)
 
 
-def test_who_says_no_has_refused(executor: ArrayExecutor, tmp_path: Path) -> None:
+@pytest.mark.parametrize("code", [1, 255])
+def test_who_says_no_has_refused(executor: ArrayExecutor, tmp_path: Path, code: int) -> None:
     with pytest.raises(RefusedError, match="invalid partition"):
-        submit(executor, tmp_path, "echo 'sbatch: error: invalid partition specified: nix' >&2; exit 1")
+        submit(executor, tmp_path, f"echo 'sbatch: error: invalid partition specified: nix' >&2; exit {code}")
