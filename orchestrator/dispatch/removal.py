@@ -19,13 +19,15 @@ from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.state.garbage_collection import size_of
 from seedfold.orchestrator.state.overview import Overview, status_to_json
 from seedfold.orchestrator.state.study_uses import StudyUse, find_uses, refuse_active, refuse_used_now
+from seedfold.results.store.passing_errors import find_files
 
 
 @dataclass(frozen=True)
 class Deletion:
     """What deleting a study removes. ``study`` is None if only the ``rests`` of an interrupted deletion are left.
 
-    ``states`` counts its jobs, ``parts`` has the bytes of each of its folders, ``uses`` what other studies use of it.
+    ``states`` counts its jobs, ``parts`` has the bytes of each of its folders, ``uses`` what other studies use of it,
+    ``submissions`` are those that it had.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Deletion:
     parts: dict[str, int]
     uses: list[StudyUse]
     rests: list[Path]
+    submissions: frozenset[str] = frozenset()
 
     @property
     def bytes(self) -> int:
@@ -51,19 +54,21 @@ def plan_deletion(root: Root, name: str) -> Deletion:
         return Deletion(name, None, {}, {}, [], rests)
     study = root.existing_study(name)
     _refuse_link(study)
+    submissions = _submissions_of(study)
     overview = _idle_overview(root, study, "deleted")
     uses = find_uses(root, study)
     refuse_used_now(uses, study, "deleted")
     counts = status_to_json(name, overview.job_views())["states"]
     parts = {entry.name: size_of(Path(entry)) for entry in sorted(os.scandir(study.path), key=lambda one: one.name)}
-    return Deletion(study.name, study, {state: count for state, count in counts.items() if count}, parts, uses, rests)
+    states = {state: count for state, count in counts.items() if count}
+    return Deletion(study.name, study, states, parts, uses, rests, submissions)
 
 
 def delete_study(deletion: Deletion) -> None:
     """Delete what was planned. Raises UsageError if a launch was faster."""
     rests = list(deletion.rests)
     if deletion.study is not None:
-        rests.append(_rename_while_idle(deletion.study, None))
+        rests.append(_rename_while_idle(deletion.study, None, deletion.submissions))
     for rest in rests:
         remove_rest(rest)
 
@@ -82,9 +87,14 @@ def rename_study(root: Root, old: str, new: str) -> StudyFolder:
     for entry in root.path.iterdir():
         if entry.is_symlink() and entry.resolve() == study.path.resolve():
             raise UsageError(f"rename: {entry} is a link to study {study.name}; remove the link first")
+    submissions = _submissions_of(study)
     _idle_overview(root, study, "renamed")
     refuse_used_now(find_uses(root, study), study, "renamed")
-    return StudyFolder(_rename_while_idle(study, target.path))
+    return StudyFolder(_rename_while_idle(study, target.path, submissions))
+
+
+def _submissions_of(study: StudyFolder) -> frozenset[str]:
+    return frozenset(path.name for path in find_files(study.submissions_folder, "*"))
 
 
 def _idle_overview(root: Root, study: StudyFolder, doing: str) -> Overview:
@@ -99,10 +109,14 @@ def _refuse_link(study: StudyFolder) -> None:
         raise UsageError(f"{study.path} is a link to {study.path.resolve()}; work on that folder, or remove the link")
 
 
-def _rename_while_idle(study: StudyFolder, target: Path | None) -> Path:
-    """Rename the folder of a study, unless a launch has started jobs since it was looked at."""
+def _rename_while_idle(study: StudyFolder, target: Path | None, submissions: frozenset[str]) -> Path:
+    """Rename the folder of a study, unless a launch has started jobs since it was looked at, with those submissions.
+
+    A new submission is enough: its worker, about to start, may have died because its folder was renamed.
+    """
     renamed = put_aside(study) if target is None else study.path.rename(target)
-    if not is_copy(StudyFolder(renamed)) and Ledger(StudyFolder(renamed)).live_submissions:
+    now = StudyFolder(renamed)
+    if not is_copy(now) and (_submissions_of(now) - submissions or Ledger(now).live_submissions):
         renamed.rename(study.path)
         raise UsageError(f"study {study.name} has just been launched; nothing was changed")
     return renamed
