@@ -254,7 +254,7 @@ def _with_search_on_top(config: DictConfig) -> DictConfig:
     stages = config.get("stages")
     for node in (config, *(stages.values() if OmegaConf.is_dict(stages) else ())):
         matrix = node.get("matrix") if OmegaConf.is_dict(node) else None
-        if not OmegaConf.is_dict(matrix) or not OmegaConf.is_dict(matrix.get(SEARCH)):
+        if not isinstance(matrix, DictConfig) or not OmegaConf.is_dict(matrix.get(SEARCH)):
             continue
         if config.get(SEARCH) is not None:
             raise UsageError("matrix.search: the study has search at its top as well; remove one of them")
