@@ -29,7 +29,7 @@ from seedfold.orchestrator.ledger.task_scope import TaskScope, is_file_ended, re
 from seedfold.orchestrator.ledger.throttle import Throttle
 from seedfold.results.store.published import Result, nan_metrics, result_record
 
-_MOST_RECORDS = 10_000
+_MOST_RECORDS = 1_000
 """How many records of jobs stay in memory after somebody has asked for them."""
 
 
