@@ -50,6 +50,8 @@ _PENDING_REASONS = {
 }
 _SIGNAL = re.compile(f"({WHOLE}):({WHOLE})")
 _SIGKILL = 9
+_FROM_OUTSIDE = {1, 2, 15}
+"""A hangup, an interrupt and a termination, which no program sends itself."""
 _SQUEUE_FIELDS = "%F|%K|%T|%r|%j|%S|%N|%e"
 # Accounting knows how a task failed, but only some seconds after the end.
 _ACCOUNTING_DELAY_S = 60.0
@@ -163,6 +165,8 @@ def ended_task_state(
     if _SIGKILL in {code, number}:
         reason = f"the worker of its task was killed by signal {_SIGKILL}"
         return TaskState(array, "ended", state, reason, "node", was_killed=True)
+    if number in _FROM_OUTSIDE:
+        return TaskState(array, "ended", state, "its task was killed from outside", "preempted")
     end_text = f"was killed by signal {number}" if number else f"exited with code {code}"
     return TaskState(
         array, "ended", state, f"the worker of its task {end_text}" if match else "its task failed", "error"

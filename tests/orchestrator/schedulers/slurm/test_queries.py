@@ -108,6 +108,8 @@ def test_a_command_that_fails_hangs_or_is_missing_is_no_answer(fake: Fake, monke
         ("FAILED", "0:9", (2 * 1024**3, 2 * 1024**3), "oom_host", "2.0 GB"),
         ("FAILED", "0:9", (2 * 1024**3, 1024**3), "node", "killed by signal 9"),
         ("FAILED", "9:0", (0, 0), "node", "killed by signal 9"),
+        ("FAILED", "0:15", (0, 0), "preempted", "killed from outside"),
+        ("FAILED", "0:11", (0, 0), "error", "killed by signal 11"),
         ("FAILED", "3:0", (0, 0), "error", "exited with code 3"),
         ("CANCELLED by 1000", "0:15", (0, 0), "cancelled", "by 1000"),
         ("CANCELLED+", "0:15", (0, 0), "cancelled", "cancelled in SLURM"),
