@@ -114,14 +114,17 @@ def _make_answer(study: StudyFolder, facts: Mapping[str, Any]) -> KeptAnswer:
     return KeptAnswer(counts, StudyProgress(stages, (), None), views, code)
 
 
+_NO_JOBS = "an answer that was kept has groups of jobs, and no single ones"
+
+
 class _NothingMore(LateSource):
     """Nobody asks for a single job of an answer."""
 
     def read_view(self, group: DoneGroup, number: int) -> JobView:
-        raise NotImplementedError
+        raise LookupError(_NO_JOBS)
 
     def read_axes(self, rows: Sequence[int]) -> Sequence[Mapping[str, Any]]:
-        raise NotImplementedError
+        raise LookupError(_NO_JOBS)
 
 
 # --- keeping it -------------------------------------------------------------------------------------------------------

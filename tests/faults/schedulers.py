@@ -121,7 +121,9 @@ class Scheduler:
                 process.send(signal.SIGKILL)
 
     def crash_node(self, node: str) -> None:
-        """A node loses its power."""
+        """A node loses its power. SLURM is told so: its controller comes back for it, if it was killed."""
+        if self.name == "slurm":
+            self._start_what_it_needs(f"slurmd-{node}")
         self._own.node_down(node)
 
     def bring_node_back(self, node: str) -> None:

@@ -82,6 +82,7 @@ def test_jobs_are_selected_sorted_and_cut_into_pages(page: TestClient) -> None:
     best = rows_of(ask(page, "studies/toy/jobs", sort="test.accuracy", descending=1))
     accuracies = [row["test.accuracy"] for row in best]
     assert accuracies == sorted(accuracies, reverse=True)
+    assert rows_of(ask(page, "studies/toy/jobs", sort="test/accuracy", descending=1)) == best
     assert rows_of(ask(page, "studies/toy/jobs", page=99)) == []
     assert ask(page, "studies/toy/jobs", state="failed")["total"] == 0
 
