@@ -19,10 +19,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from faults.forked import become_command
 from faults.namespaces import Namespaces, become_host, bind, leave_namespaces, let_everybody_run_python
 from faults.study import SHARED_GROUP, SITECUSTOMIZE, STUDY, Project
-
-from seedfold.jobs.errors import SeedfoldError
 
 _MOUNT_WAIT_S = 30.0
 
@@ -202,14 +201,8 @@ def _run_as_host(host: Host, told: int) -> None:
 
 def _run_command(host: Host, args: tuple[str, ...], output: Path) -> None:
     """Be the process of a command; it never returns."""
-    code = 70
-    try:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        os.setsid()
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        for handle, ending in ((1, ".out"), (2, ".err")):
-            os.dup2(os.open(output.with_suffix(ending), os.O_WRONLY | os.O_CREAT, 0o666), handle)
+
+    def prepare() -> None:
         faulthandler.register(signal.SIGUSR1)
         if host.namespaces is not None:
             host.namespaces.enter()
@@ -217,34 +210,22 @@ def _run_command(host: Host, args: tuple[str, ...], output: Path) -> None:
             os.setgroups([SHARED_GROUP])
             os.setgid(SHARED_GROUP)
             os.setuid(host.user)
-        code = _call(host, args)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        os.environ.update(host.environment)
+        os.umask(0o022)
+        os.chdir(host.project.work_folder)
+        exec(compile(SITECUSTOMIZE, "sitecustomize", "exec"), {"__name__": "sitecustomize"})
+        _forget_what_was_found_out()
+
+    become_command(output.with_suffix(".out"), output.with_suffix(".err"), prepare, lambda: _call(args))
 
 
-def _call(host: Host, args: tuple[str, ...]) -> int:
-    os.environ.update(host.environment)
-    os.umask(0o022)
-    os.chdir(host.project.work_folder)
-    exec(compile(SITECUSTOMIZE, "sitecustomize", "exec"), {"__name__": "sitecustomize"})
-    _forget_what_was_found_out()
+def _call(args: tuple[str, ...]) -> None:
     from seedfold.orchestrator.cli.group import cli
 
-    try:
-        if args == ("states",):
-            print(json.dumps(_read_states()))
-            return 0
+    if args == ("states",):
+        print(json.dumps(_read_states()))
+    else:
         cli(list(args))
-    except SeedfoldError as error:
-        print(f"seedfold: {error}", file=sys.stderr)
-        return error.exit_code
-    except SystemExit as exit:
-        return exit.code if isinstance(exit.code, int) else 0 if exit.code is None else 1
-    return 0
 
 
 def _read_states() -> dict[str, str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from faults.forked import become_command
 from toyproject import Toy, make_toy
 
 from seedfold.orchestrator.ledger.ledger import Ledger
@@ -156,35 +156,14 @@ def write_project(
 
 def _run_command(project: Project, args: tuple[str, ...], output: Path) -> None:
     """Be the process of a command; it never returns."""
-    code = 70
-    try:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        os.setsid()
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        written = os.open(output, os.O_WRONLY | os.O_APPEND)
-        os.dup2(written, 1)
-        os.dup2(written, 2)
+
+    def prepare() -> None:
         os.environ.update(project.environment)
         os.chdir(project.toy.folder)
-        code = _call(args)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
 
+    def run() -> None:
+        from seedfold.orchestrator.cli.group import cli
 
-def _call(args: tuple[str, ...]) -> int:
-    from seedfold.jobs.errors import SeedfoldError
-    from seedfold.orchestrator.cli.group import cli
-
-    try:
         cli(list(args))
-    except SeedfoldError as error:
-        print(f"seedfold: {error}", file=sys.stderr)
-        return error.exit_code
-    except SystemExit as exit:
-        return exit.code if isinstance(exit.code, int) else 0 if exit.code is None else 1
-    return 0
+
+    become_command(output, output, prepare, run)
