@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from command_server import forked_command
 from pages import HERE, run_page
-from toyproject import SEEDFOLD
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
@@ -37,7 +37,7 @@ class Place:
 
     def run(self, *args: str) -> str:
         ended = subprocess.run(
-            [SEEDFOLD, *args],
+            [forked_command(), *args],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
