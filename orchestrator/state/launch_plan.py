@@ -85,16 +85,15 @@ class Plan:
     def find_replacements(self) -> list[Replacement]:
         """Addresses that have another job now."""
         replacements, held_jobs = [], self.ledger.plans.held_jobs()
-        for planned in self.jobs:
-            old = held_jobs.get(planned.job.address)
-            if old is not None and old.id != planned.job.id:
-                replacements.append(Replacement(old, planned.job, self.states.of(old.id).state))
+        for job in held_jobs.without_place(planned.job for planned in self.jobs):
+            old = held_jobs.get(job.address)
+            if old is not None:
+                replacements.append(Replacement(old, job, self.states.of(old.id).state))
         return replacements
 
     def has_new_addresses(self) -> bool:
         """Whether any job has an address that it did not have in an earlier plan."""
-        current = self.ledger.plans.current_jobs
-        return any(job.address not in current or current[job.address].id != job.id for job in self.descriptions)
+        return bool(self.ledger.plans.current_jobs.without_place(self.descriptions))
 
     def changes_report(self) -> bool:
         """Whether the report compares something else than at the last launch."""
