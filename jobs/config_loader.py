@@ -57,6 +57,22 @@ FilesByKey = Mapping[str, tuple[PlacedFile, ...]]
 """The files that set something below each top-level key, in the order in which they are merged."""
 
 
+MergedKey = tuple[str, tuple[PlacedFile, ...]]
+"""A top-level key, and the files that were merged below it."""
+
+
+@dataclass
+class MergedFiles:
+    """What files set, and what some of them are when they are merged."""
+
+    contents: dict[PlacedFile, FileContents | None] = field(default_factory=dict)
+    keys: dict[MergedKey, bytes] = field(default_factory=dict)
+
+
+_shipped: dict[tuple[str, ...], MergedFiles] = {}
+"""What all loaders of a process have in common: the files that are shipped, by the packages that are searched."""
+
+
 @dataclass
 class ComposedFiles:
     """Which files the latest composition was made from, and the interpolations that chose some of them."""
@@ -69,11 +85,13 @@ class ComposedFiles:
 class CachingLoader(ConfigLoaderImpl):
     """Composes the same as Hydra's loader, but copies what it has merged before."""
 
+    repository: CachingRepository
+
     def __init__(self, search_path: ConfigSearchPath) -> None:
         super().__init__(search_path)
         self.repository = CachingRepository(search_path)
-        self._contents: dict[PlacedFile, FileContents | None] = {}
-        self._merged: dict[tuple[str, tuple[PlacedFile, ...]], bytes] = {}
+        self._own, self._shared = MergedFiles(), _shipped.setdefault(self.repository.shipped_packages(), MergedFiles())
+        self._is_shared: dict[PlacedFile, bool] = {}
         self._parts: dict[tuple[Any, ...], bytes] = {}
         self._wanted_keys: Collection[str] | None = None
         self._wanted_child: str | None = None
@@ -123,10 +141,17 @@ class CachingLoader(ConfigLoaderImpl):
         repo: IConfigRepository,
     ) -> dict[str, bytes]:
         """Return what the files set below each of these top-level keys, merged: a configuration of one key, pickled."""
-        wanted = list(keys)
-        missing = {key for key in wanted if (key, files_by_key[key]) not in self._merged}
+        known = {key: self._memory_of(*files_by_key[key]).keys for key in keys}
+        missing = {key for key, merged in known.items() if (key, files_by_key[key]) not in merged}
         self._merge(missing, files_by_key, defaults, repo)
-        return {key: self._merged[key, files_by_key[key]] for key in wanted}
+        return {key: merged[key, files_by_key[key]] for key, merged in known.items()}
+
+    def _memory_of(self, *files: PlacedFile) -> MergedFiles:
+        """Return where it is remembered what these files set: once for all loaders if all of them are shipped."""
+        for file in files:
+            if file not in self._is_shared:
+                self._is_shared[file] = self.repository.is_shipped(file[0])
+        return self._shared if all(self._is_shared[file] for file in files) else self._own
 
     def _merge(
         self,
@@ -140,10 +165,13 @@ class CachingLoader(ConfigLoaderImpl):
         whole = {key for key in keys if len(children[key]) < 2}
         merged = self._merge_part(whole, None, {part for key in whole for part in files_by_key[key]}, defaults, repo)
         for key in whole:
-            self._merged[key, files_by_key[key]] = pickle.dumps(single_key_config(key, merged._get_node(key)))
+            self._remember(key, files_by_key[key], single_key_config(key, merged._get_node(key)))
         for key in keys - whole:
             parts = [self._merge_part({key}, child, files, defaults, repo) for child, files in children[key].items()]
-            self._merged[key, files_by_key[key]] = pickle.dumps(_join_children(key, parts))
+            self._remember(key, files_by_key[key], _join_children(key, parts))
+
+    def _remember(self, key: str, files: tuple[PlacedFile, ...], merged: DictConfig) -> None:
+        self._memory_of(*files).keys[key, files] = pickle.dumps(merged)
 
     def _children_of(self, key: str, files: Sequence[PlacedFile]) -> Mapping[str, set[PlacedFile]]:
         """Return the files that set each key directly below a top-level key, if it pays to merge these one by one.
@@ -155,7 +183,7 @@ class CachingLoader(ConfigLoaderImpl):
         if len(files) < MANY_FILES:
             return found
         for file in files:
-            content = self._contents[file]
+            content = self._memory_of(file).contents[file]
             children = None if content is None else content[key].children
             if children is None:
                 return {}
@@ -222,9 +250,10 @@ class CachingLoader(ConfigLoaderImpl):
     def _content_of(self, default: ResultDefault, repo: IConfigRepository) -> FileContents | None:
         """Return what a file sets, by top-level key; None if a key depends on more than what the files set below it."""
         placed_file = _placed_file(default)
-        if placed_file not in self._contents:
-            self._contents[placed_file] = _read_content(self._load_single_config(default, repo).config)
-        return self._contents[placed_file]
+        known = self._memory_of(placed_file).contents
+        if placed_file not in known:
+            known[placed_file] = _read_content(self._load_single_config(default, repo).config)
+        return known[placed_file]
 
 
 @contextmanager

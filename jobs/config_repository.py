@@ -16,11 +16,14 @@ import omegaconf._utils
 import yaml
 from hydra._internal.config_repository import ConfigRepository
 from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_store import ConfigStore
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf._utils import get_yaml_loader
 
 _SHIPPED = ("hydra.conf", "seedfold.conf")
+_HYDRAS_OWN = "hydra"
+"""Who registered a configuration, for those that Hydra registers itself."""
 PickledFile: TypeAlias = tuple[bytes, bytes]
 """A file without its configuration, and its configuration."""
 _NO_FILE: PickledFile = (pickle.dumps(None), b"")
@@ -99,9 +102,22 @@ class CachingRepository(ConfigRepository):
         head = pickle.loads(known[0])
         return None if head is None else _LateConfig.make(head, known[1])
 
+    def shipped_packages(self) -> tuple[str, ...]:
+        """Return the packages of Hydra and Seedfold that are searched for files, in this order."""
+        return tuple(source.path for source in self.get_sources() if _is_shipped_folder(source))
+
+    def is_shipped(self, config_path: str) -> bool:
+        """Whether a file is one that Hydra or Seedfold brings along, with nothing of the user's added to it."""
+        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        if source is None:
+            return False
+        if source.scheme() == "structured":
+            return ConfigStore.instance().load(f"{config_path}.yaml").provider == _HYDRAS_OWN
+        return _is_shipped_folder(source) and not self.get_schema_source().is_config(config_path)
+
     def _read_file(self, config_path: str) -> PickledFile:
         source = self._find_object_source(config_path, ObjectType.CONFIG)
-        if source is None or source.path not in _SHIPPED or source.scheme() != "pkg":
+        if source is None or not _is_shipped_folder(source):
             return _pickle_file(super().load_config(config_path))
         key = source.path, config_path
         if key not in _shipped_files:
@@ -114,6 +130,10 @@ class CachingRepository(ConfigRepository):
         if key not in self._sources:
             self._sources[key] = super()._find_object_source(config_path, object_type)
         return self._sources[key]
+
+
+def _is_shipped_folder(source: ConfigSource) -> bool:
+    return bool(source.path in _SHIPPED and source.scheme() == "pkg")
 
 
 def _pickle_file(found: ConfigResult | None) -> PickledFile:

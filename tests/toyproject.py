@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -202,6 +202,7 @@ class Toy:
         """Run the command as `seedfold` does, but within this process, which has imported everything already."""
         from seedfold.orchestrator.cli.group import cli
 
+        imported = set(sys.modules)
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
             patch.chdir(self.folder)
@@ -210,14 +211,14 @@ class Toy:
             patch.setattr(sys, "path", [*sys.path])
             with pytest.raises(SystemExit) as exit:
                 cli(args)
-        self._forget_modules()
+        self._forget_modules(sys.modules.keys() - imported)
         texts = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined]
         return subprocess.CompletedProcess(["seedfold", *args], int(exit.value.code or 0), *texts)
 
-    def _forget_modules(self) -> None:
+    def _forget_modules(self, names: Iterable[str]) -> None:
         """Have the next project, whose modules have the same names, import its own."""
-        for name, module in list(sys.modules.items()):
-            if str(getattr(module, "__file__", None) or "").startswith(f"{self.folder}/"):
+        for name in names:
+            if str(getattr(sys.modules[name], "__file__", None) or "").startswith(f"{self.folder}/"):
                 del sys.modules[name]
 
     def output_of(self, *args: str) -> str:

@@ -13,6 +13,7 @@ import pytest
 from config_trees import node_facts, trees, write, yaml_text
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
+from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from hypothesis import HealthCheck, given, settings
@@ -98,6 +99,17 @@ def test_our_studies_are_what_hydra_composes(experiment: str) -> None:
     peer = ConfigLoaderImpl(loader.config_search_path)
     for overrides in ([f"experiment={experiment}"], [f"experiment={experiment}", "task=digits"]):
         assert composed(loader, *overrides) == composed(peer, *overrides)
+
+
+def test_what_a_user_registers_in_the_place_of_a_shipped_configuration_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loaders share what they merged from what is shipped, and from nothing else."""
+    shipped = Composer()
+    before = composed(shipped._loader)
+    store = ConfigStore.instance()
+    monkeypatch.setattr(store, "repo", copy.deepcopy(store.repo))
+    store.store(group="hydra/launcher", name="basic", node={"_target_": "mine"})
+    assert Composer().compose([]).hydra.launcher == {"_target_": "mine"}
+    assert composed(shipped._loader) == before
 
 
 def test_files_that_are_shipped_are_read_once_in_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
