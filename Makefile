@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 ROOT ?= runs
 CLUSTER ?= build/slurm
+# Empty: install Seedfold as its users do, so that changes of the working tree need another installation.
+EDITABLE ?= --editable
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Long tests wait for timers and schedulers much of their time: three times as many at a time as there are processors.
@@ -45,7 +47,7 @@ lint: $(READY)  ## linters and type checker
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,images]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(EDITABLE) '.[test,images]'
 	touch $@
 
 clean:  ## remove the environment; runs/ stays
