@@ -22,6 +22,7 @@ import submitit
 
 from benchmarks._figures import Figure, main, seconds
 from benchmarks._projects import launch, write_study
+from seedfold.orchestrator.worker.template import TEMPLATE_NAME
 
 FRESH = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text('1')"
 
@@ -90,7 +91,7 @@ class WorkerWatch(threading.Thread):
         return None
 
     def _is_ours(self, process: Path, is_template: bool) -> bool:
-        has_name = b"seedfold.orchestrator.worker.template" in (process / "cmdline").read_bytes()
+        has_name = (process / "comm").read_text().strip() == TEMPLATE_NAME
         return has_name is is_template and self._root in (process / "environ").read_bytes()
 
     def stop(self) -> list[WorkerUse]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from hydra.core.override_parser.types import Override
@@ -18,6 +17,7 @@ from hydra.core.override_parser.types import Override
 from seedfold.jobs.axis_values import override_values
 from seedfold.jobs.compose import Composer
 from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.lazy_dataclasses import dataclass, replace
 from seedfold.jobs.matrix import Block
 from seedfold.jobs.stages import StageSpec, check_axis_name, check_lengths
 

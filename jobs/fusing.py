@@ -6,12 +6,12 @@ It says how jobs are trained, not what they compute: it is no part of a job, nor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
+from seedfold.jobs.lazy_dataclasses import dataclass
 
 FUSE = "fuse"
 FIT_PREDICT_RUN = "seedfold.trainers.stages.fit_predict.run"

@@ -19,7 +19,6 @@ from toyproject import Toy, wait_until
 
 from seedfold.jobs.errors import UnreachableError
 from seedfold.jobs.resources import Resources
-from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.schedulers import advance_round, cancelled_tasks, intents
@@ -216,7 +215,6 @@ def run_task(
     submission = submissions(toy)[submission_number]
     environment = replace(environment, array=submission.array)
     assert submission.tasks.record_start(environment.index, environment.restart)
-    study = toy.study("light")
 
     def wait_and_act() -> None:
         assert stop_when is not None
@@ -224,7 +222,7 @@ def run_task(
         act()
 
     with _own_signal_handlers(toy):
-        worker = Worker(Root(toy.root), study, submission, environment)
+        worker = Worker(submission, environment)
         thread = threading.Thread(target=wait_and_act) if stop_when else None
         if thread:
             thread.start()

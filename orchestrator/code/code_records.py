@@ -11,15 +11,14 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.orchestrator.code.digests import digest_file
 from seedfold.orchestrator.code.loaded_files import OWN_PACKAGE, loaded_files
 from seedfold.orchestrator.code.packages import loaded_packages
 from seedfold.orchestrator.code.stage_versions import stages_of
-from seedfold.orchestrator.code.syntax import syntax_digest_of_file
 from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.layout import StudyFolder
 
@@ -85,6 +84,8 @@ def write_code_record(study: StudyFolder, table: dict[str, Any], paths: Mapping[
     digest = hashlib.sha256(json.dumps(table).encode()).hexdigest()[:16]
     file = study.code_record_file(digest)
     if not file.exists():
+        from seedfold.orchestrator.code.syntax import syntax_digest_of_file
+
         syntax = {content: syntax_digest_of_file(path) for content, path in paths.items() if _is_still(path, content)}
         known = {content: found for content, found in syntax.items() if found is not None}
         create_once(file, json.dumps({"format": _FORMAT, **table, "syntax": known}, indent=0))

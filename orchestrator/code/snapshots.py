@@ -17,7 +17,6 @@ import os
 import shutil
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -25,9 +24,7 @@ from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.work import SNAPSHOT_RECORD
-from seedfold.orchestrator.code.cached_bytecode import write_bytecode
 from seedfold.orchestrator.code.command_files import read_job_code
-from seedfold.orchestrator.code.git_provenance import copy_provenance, save_provenance
 from seedfold.orchestrator.code.source_files import (
     SourceFile,
     SourceFiles,
@@ -41,8 +38,13 @@ from seedfold.results.store.atomic_files import fsync_path
 UNFINISHED_PREFIX = ".new-"
 _MAX_ENTRIES = 200
 _THREADS = 8
+_SCHEDULERS = "seedfold/orchestrator/schedulers"
 # Seedfold's own modules that every worker imports. Python compiles any other when it is imported first.
 _OF_WORKERS = (
+    *(f"seedfold/{folder}__init__.py" for folder in ("", "results/", "results/imports/", "orchestrator/")),
+    "seedfold/results/imports/run.py",
+    *(f"{_SCHEDULERS}/{name}.py" for name in ("__init__", "backend", "scheduled_worker", "submission_attempts")),
+    *(f"{_SCHEDULERS}/{kind}/{name}.py" for kind in ("slurm", "lsf") for name in ("__init__", "worker_environment")),
     "seedfold/jobs/",
     "seedfold/results/store/",
     "seedfold/results/recording/",
@@ -117,6 +119,8 @@ def _write_snapshot(final: Path, sources: SourceFiles, table: dict[str, str], fo
 
     If another process has written the same snapshot meanwhile, that one is used.
     """
+    from seedfold.orchestrator.code.git_provenance import copy_provenance, save_provenance
+
     temporary = final.with_name(f"{UNFINISHED_PREFIX}{os.urandom(6).hex()}")
     (temporary / "modules").mkdir(parents=True)
     try:
@@ -147,6 +151,10 @@ def _publish(temporary: Path, final: Path, sources: SourceFiles) -> None:
 
 
 def _write_files(modules_folder: Path, files: dict[str, SourceFile]) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from seedfold.orchestrator.code.cached_bytecode import write_bytecode
+
     for folder in sorted({(modules_folder / name).parent for name in files}):
         folder.mkdir(parents=True, exist_ok=True)
     items = list(files.items())

@@ -6,8 +6,6 @@ read without PyTorch, and without calling anything that a checkpoint names.
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -18,7 +16,6 @@ from seedfold.results.store.passing_errors import try_again
 Step = list[int]
 """Epochs and batches that are done; later steps are greater."""
 _SUFFIXES = (".ckpt", ".pt", ".pth")
-_LARGEST_PICKLE = 64 * 1024**2
 
 
 def has_progressed(study: StudyFolder, fit: str, since: float, step_before: object) -> bool:
@@ -59,13 +56,10 @@ def _read_step(path: Path) -> Step | None:
     """The step of a checkpoint; None for a file that is no checkpoint, is damaged, or does not say it."""
     if path.suffix not in _SUFFIXES:
         return None
+    from seedfold.orchestrator.ledger.checkpoint_state import read_state
+
     try:
-        with zipfile.ZipFile(path) as archive:
-            [entry] = (one for one in archive.infolist() if one.filename.endswith("/data.pkl"))
-            if entry.file_size > _LARGEST_PICKLE:
-                return None
-            with archive.open(entry) as file:
-                return _step_of_state(_PlainUnpickler(file).load())
+        return _step_of_state(read_state(path))
     except Exception:
         # A file that anybody may have written: whatever is wrong with it, it says no step.
         return None
@@ -81,36 +75,3 @@ def _step_of_state(state: Any) -> Step | None:
 
 def _is_step(value: object) -> TypeGuard[Step]:
     return isinstance(value, list) and all(type(number) is int for number in value)
-
-
-class _Dict(dict[Any, Any]):
-    """In place of an ordered dictionary, to which PyTorch gives attributes."""
-
-
-class _Unknown:
-    """In place of each object of a class."""
-
-    def __init__(self, *args: object, **named: object) -> None:
-        """Take anything."""
-
-    def __setstate__(self, state: object) -> None:
-        """Keep nothing."""
-
-    def __setitem__(self, key: object, value: object) -> None:
-        """Keep nothing."""
-
-    def append(self, item: object) -> None:
-        """Keep nothing."""
-
-    def __hash__(self) -> int:
-        return id(self)
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Reads plain values; every class or function that is named becomes `_Unknown`."""
-
-    def find_class(self, module_name: str, name: str) -> Any:
-        return _Dict if (module_name, name) == ("collections", "OrderedDict") else _Unknown
-
-    def persistent_load(self, identifier: object) -> Any:
-        return None

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
 
+from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.orchestrator.ledger.event_log import EventLog
 from seedfold.orchestrator.ledger.events import Event
 from seedfold.orchestrator.ledger.gpu_shares import GpuShares
 from seedfold.orchestrator.ledger.holds import Hold
-from seedfold.orchestrator.ledger.job_table import DONE, EVENT_RANK, STARTED, JobTable
+from seedfold.orchestrator.ledger.job_table import DONE, EVENT_RANK, NOBODY, STARTED, JobTable
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
@@ -279,6 +279,8 @@ class Ledger:
         record = self._records.get(job_id)
         if record is None:
             record = JobRecord()
+            if self.table.row(job_id) == NOBODY:
+                return record
             for event in self._log.events_of(job_id):
                 record.add_event(event)
             if len(self._records) >= _MOST_RECORDS:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.ledger.layout import StudyFolder
-from seedfold.results.evaluation.axes import format_axes
 from seedfold.results.store.atomic_files import replace_file
 
 _UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9=.,_-]+")
@@ -31,6 +30,8 @@ def output_folder(study: StudyFolder, job: JobDescription, jobs_of_stage: int) -
     folder = study.outputs_folder / job.stage
     if not job.axes or jobs_of_stage == 1:
         return folder
+    from seedfold.results.evaluation.axes import format_axes
+
     name = _UNSAFE_CHARACTERS.sub("-", format_axes(job.axes).replace(" ", ","))
     return folder / f"{name[:_MAX_NAME_LENGTH]}-{job.short_id}"
 

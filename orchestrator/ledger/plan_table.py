@@ -270,6 +270,15 @@ class JobsAt(Mapping[Address, JobDescription]):
     def __contains__(self, key: object) -> bool:
         return any(key in part.by_address for part in self._parts)
 
+    def without_place(self, jobs: Iterable[JobDescription]) -> list[JobDescription]:
+        """Return those of the jobs at whose address there is another job, or none.
+
+        The rows of jobs that were planned as they are now say that of them; only for others all addresses are needed.
+        """
+        rows, row_of, address = set(self.in_order()), self._table.row_of, self._table.address
+        doubtful = [job for job in jobs if (row := row_of.get(job.id)) not in rows or address(row) != job.address]
+        return [job for job in doubtful if job.address not in self or self[job.address].id != job.id]
+
     def values(self) -> ValuesView[JobDescription]:
         """Return the descriptions, in the order of the addresses."""
         return _Jobs(self, self._table)

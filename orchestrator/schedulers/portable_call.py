@@ -12,7 +12,10 @@ from typing import Any
 
 from seedfold.jobs.moved_modules import oldest_name
 
-_CALL = "import json, pkgutil, sys; pkgutil.resolve_name(sys.argv[1])(*json.loads(sys.argv[2]))"
+_CALL = (
+    'import importlib, json, sys; module, name = sys.argv[1].split(":");'
+    " getattr(importlib.import_module(module), name)(*json.loads(sys.argv[2]))"
+)
 
 
 def python_arguments(function: Callable[..., None], args: Sequence[Any]) -> list[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.ledger.search_decisions import Told
 from seedfold.orchestrator.search.trial_values import (
     MetricValues,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,6 +21,8 @@ def private_folder(name: str) -> Path:
 
     Raises UsageError if either of them is not a folder of this user.
     """
+    import tempfile
+
     own = Path(tempfile.gettempdir()) / f"seedfold-{os.getuid()}"
     _make_private(own)
     _make_private(own / name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from statistics import median
 
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES
 from seedfold.orchestrator.state.job_views import groups_of, others_of
@@ -79,6 +78,8 @@ def _durations(views: Sequence[JobView], running: Sequence[RunningJob]) -> Mappi
     for job in running:
         if job.left_s is not None and job.job.stage not in done:
             expected.setdefault(job.job.stage, []).append(job.elapsed_s + job.left_s)
+    from statistics import median
+
     return {stage: median(seconds) for stage, seconds in (expected | done).items()}
 
 

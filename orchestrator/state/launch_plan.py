@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.job_differences import find_differences
+from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.study import Study
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.ledger import Ledger
@@ -85,16 +85,15 @@ class Plan:
     def find_replacements(self) -> list[Replacement]:
         """Addresses that have another job now."""
         replacements, held_jobs = [], self.ledger.plans.held_jobs()
-        for planned in self.jobs:
-            old = held_jobs.get(planned.job.address)
-            if old is not None and old.id != planned.job.id:
-                replacements.append(Replacement(old, planned.job, self.states.of(old.id).state))
+        for job in held_jobs.without_place(planned.job for planned in self.jobs):
+            old = held_jobs.get(job.address)
+            if old is not None:
+                replacements.append(Replacement(old, job, self.states.of(old.id).state))
         return replacements
 
     def has_new_addresses(self) -> bool:
         """Whether any job has an address that it did not have in an earlier plan."""
-        current = self.ledger.plans.current_jobs
-        return any(job.address not in current or current[job.address].id != job.id for job in self.descriptions)
+        return bool(self.ledger.plans.current_jobs.without_place(self.descriptions))
 
     def changes_report(self) -> bool:
         """Whether the report compares something else than at the last launch."""

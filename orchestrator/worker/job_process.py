@@ -11,11 +11,9 @@ import importlib
 import json
 import os
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,11 +22,10 @@ from seedfold.jobs.command import COMMAND_RUN
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.fusing import FUSED_FILE
 from seedfold.jobs.late_references import has_late_reference, resolve_late_references
+from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.jobs.secret_values import traceback_text
 from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunBlocked, RunInterrupted, RunPaused, Work, only_parent
 from seedfold.orchestrator.code.code_records import record_code
-from seedfold.orchestrator.code.command_files import command_code
-from seedfold.orchestrator.code.comparison import CodeComparison, CodeKey
 from seedfold.orchestrator.code.data_reads import ReadRecorder
 from seedfold.orchestrator.code.loaded_files import digest_loaded_files, watch_opened_files
 from seedfold.orchestrator.ledger.claims import claim_attempt, has_later_claim, may_be_written
@@ -108,7 +105,7 @@ def _make_provenance(request: AttemptRequest, fit_folder: Path, note: str) -> di
     together = json.loads(fused.read_text(encoding="utf-8")) if fused.exists() else {}
     together |= {"note": note} if note else {}
     return ({"fused": together} if together else {}) | {
-        "host": socket.gethostname(),
+        "host": os.uname().nodename,
         "pid": os.getpid(),
         "submission": request.submission,
         "gpu": request.environment.get("CUDA_VISIBLE_DEVICES") or None,
@@ -178,6 +175,8 @@ def _command_code(work: Work) -> Mapping[str, Path]:
     """The files of the code that other processes have run; what this process has loaded is known otherwise."""
     if work.description.run != COMMAND_RUN:
         return {}
+    from seedfold.orchestrator.code.command_files import command_code
+
     return dict(command_code(work.config, [Path(sys.path[0]), work.launch_folder]))
 
 
@@ -198,9 +197,11 @@ def _is_rerun(attempt: JobAttempt) -> bool:
 
 def _refuse_mixed_code(attempt: JobAttempt) -> None:
     """Raise ConfigFailure if parents of one stage come from several versions of the code: see decision 22."""
-    stages: dict[str, list[CodeKey]] = {}
     if len(attempt.request.parents) < 2:
         return
+    from seedfold.orchestrator.code.comparison import CodeComparison, CodeKey
+
+    stages: dict[str, list[CodeKey]] = {}
     for parent, (study_name, number) in attempt.request.parents.items():
         study = attempt.root.study_folder(study_name)
         result = load_result(study.result_folder(parent, number))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.worker.environment import WorkerEnvironment
+from seedfold.orchestrator.worker.imported_task import import_run_task
 
 
 def work(folder: str, visible_gpus: str | None) -> None:
@@ -14,9 +15,7 @@ def work(folder: str, visible_gpus: str | None) -> None:
 
     ``visible_gpus`` is CUDA_VISIBLE_DEVICES of the launching shell: a launcher of an earlier version overwrites it.
     """
-    from seedfold.orchestrator.worker.task import run_task
-
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)
     if visible_gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpus
-    run_task(Submission.read(Path(folder)), WorkerEnvironment())
+    import_run_task()(Submission.read(Path(folder)), WorkerEnvironment(), is_fresh=True)

@@ -11,14 +11,13 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from seedfold.jobs.errors import UsageError
+from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.settings.private_folder import open_private_file, private_folder
 from seedfold.orchestrator.worker.log_lines import say
 
@@ -128,6 +127,8 @@ def _variables(folder: Path) -> dict[str, str]:
 
 def _command(folder: Path, options: Sequence[str], commands: str = "", **variables: str) -> str | None:
     """Run the control program; return what it says, None if it fails."""
+    import subprocess
+
     environment = {**os.environ, **_variables(folder), **variables}
     try:
         done = subprocess.run(

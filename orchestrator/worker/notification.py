@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import socket
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -26,7 +24,6 @@ from seedfold.orchestrator.ledger.notices import MOST_TRIES, Notice
 from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
 from seedfold.orchestrator.settings.notify import Notify, Outcome, is_webhook, public_name
 from seedfold.orchestrator.settings.site import read_site_settings
-from seedfold.orchestrator.state.given_up import is_given_up
 from seedfold.orchestrator.state.job_states import JobState, JobStates, count_states
 
 _NEWS_S = 24 * 3600.0
@@ -116,6 +113,8 @@ def _find_outcome(states: JobStates, found: Mapping[str, JobState]) -> Outcome |
 
 def _has_ended(states: JobStates, job: str, job_state: JobState) -> bool:
     """Whether nothing more happens to a job without a command."""
+    from seedfold.orchestrator.state.given_up import is_given_up
+
     if job_state.state == "failed":
         failures = states.ledger.record_of(job).failures()
         return not failures or states.policies.retries_are_exhausted(failures)
@@ -139,7 +138,7 @@ def _message(study: StudyFolder, outcome: Outcome, found: Mapping[str, JobState]
         "states": counts,
         "failures": [{"reason": reason, "jobs": count} for reason, count in reasons.most_common(3)],
         "root": str(study.path.parent),
-        "host": socket.gethostname(),
+        "host": os.uname().nodename,
     }
 
 
@@ -171,6 +170,8 @@ def _post(target: str, data: bytes) -> str | None:
 
 
 def _run(command: str, data: bytes, message: Mapping[str, Any], folder: Path) -> str | None:
+    import subprocess
+
     names = {f"SEEDFOLD_{key.upper()}": str(message[key]) for key in ("study", "outcome", "text")}
     try:
         ended = subprocess.run(

@@ -12,13 +12,13 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import subprocess
+import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from seedfold.jobs.errors import count_noun
+from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.private_folder import open_private_file, private_folder
@@ -38,6 +38,10 @@ class Gpu:
 
 def visible_gpus() -> list[Gpu]:
     """The GPUs of this machine that CUDA_VISIBLE_DEVICES allows; none where there is no driver."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    import subprocess
+
     query = ["nvidia-smi", "--query-gpu=index,uuid,memory.free", "--format=csv,noheader,nounits"]
     try:
         listed = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout

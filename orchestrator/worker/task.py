@@ -4,34 +4,37 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 
-from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.orchestrator.ledger.past_caches import longest_cache_s
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.worker.environment import WorkerEnvironment
 from seedfold.orchestrator.worker.log_lines import say
 from seedfold.orchestrator.worker.storage_wait import StorageWait
+from seedfold.orchestrator.worker.template_start import fork_template
 from seedfold.orchestrator.worker.worker import Worker
 
 
-def run_task(submission: Submission, environment: WorkerEnvironment) -> None:
-    """Run the task of a worker environment, unless another worker has it."""
+def run_task(submission: Submission, environment: WorkerEnvironment, *, is_fresh: bool = False) -> None:
+    """Run the task of a worker environment, unless another worker has it.
+
+    The template is forked from this process if it ``is_fresh``: started for this task, and nothing has happened in it.
+    """
     if not _record_start(submission, environment):
         say("this task has a worker already, or has ended")
         return
     say(f"submission {submission.token}: process {os.getpid()} on {environment.node} is its worker")
-    sys.path[:0] = submission.import_path()
+    sys.path[:] = dict.fromkeys([*submission.import_path(), *sys.path])
     os.environ["PYTHONPATH"] = submission.python_path()
-    study = StudyFolder(submission.folder.parents[1])
-    worker = Worker(Root(study.path.parent), study, submission, environment)
+    template = fork_template() if is_fresh else None
+    worker = Worker(submission, environment, template)
     worker.run()
     while _were_jobs_released(worker) or _has_search_more(worker):
         # Whoever released the jobs may have seen this task alive, and left them to it.
         environment = replace(environment, restart=environment.restart + 1)
         if not _record_start(submission, environment):
             return
-        worker = Worker(Root(study.path.parent), study, submission, environment)
+        worker = Worker(submission, environment)
         worker.run()
 
 

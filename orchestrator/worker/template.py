@@ -17,12 +17,11 @@ import json
 import os
 import selectors
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.secret_values import traceback_text
 from seedfold.jobs.task_function import is_same_start, program_start
@@ -37,6 +36,14 @@ from seedfold.orchestrator.worker.messages import (
     single_thread_variables,
 )
 from seedfold.orchestrator.worker.parent_death import die_with_parent, signal_job
+
+if TYPE_CHECKING:
+    import subprocess
+
+TEMPLATE_NAME, JOB_NAME = "sf-template", "sf-job"
+"""What `top` and `ps` call these processes, whose command lines may be that of the worker."""
+SIGNALS_OF_WORKER = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+"""A scheduler sends its warnings to all processes of a task. The worker alone handles them."""
 
 
 def _import_preloads(runs: Sequence[str]) -> None:
@@ -131,6 +138,8 @@ class TemplateProcess:
         return pid
 
     def _spawn_job(self, request: GroupRequest) -> int:
+        import subprocess
+
         parent = os.getpid()
         process = subprocess.Popen(
             [sys.executable, "-P", "-u", "-m", "seedfold.orchestrator.worker.job_group", str(self._report_pipe)],
@@ -162,6 +171,7 @@ class TemplateProcess:
 
 
 def _set_up_job_process(parent_pid: int) -> None:
+    Path("/proc/self/comm").write_text(JOB_NAME)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     die_with_parent(parent_pid)
@@ -181,48 +191,75 @@ def _make_child_end_pipe() -> int:
     return readable
 
 
-def serve_requests(template: TemplateProcess, requests: int) -> None:
-    """Serve requests from a pipe until it closes; then end, and the kernel kills the jobs that still run."""
-    child_end, lines = _make_child_end_pipe(), LineBuffer()
+class RequestPipe:
+    """Lines of JSON from the worker: first one that says what jobs need, then a request in each."""
+
+    def __init__(self, pipe: int) -> None:
+        self.pipe = pipe
+        self._buffer, self._lines = LineBuffer(), list[bytes]()
+
+    def read_options(self) -> dict[str, Any] | None:
+        """Wait for the first line; None if the worker has ended before it wrote one."""
+        while not self._lines:
+            if not self._receive():
+                return None
+        options: dict[str, Any] = json.loads(self._lines.pop(0))
+        return options
+
+    def read(self, *, wait: bool) -> list[GroupRequest] | None:
+        """Return the requests that have come; None once the worker has ended."""
+        if wait and not self._receive():
+            return None
+        lines, self._lines = self._lines, []
+        return [GroupRequest.from_line(line) for line in lines]
+
+    def _receive(self) -> bool:
+        data = os.read(self.pipe, 1 << 16)
+        self._lines += self._buffer.add_bytes(data)
+        return bool(data)
+
+
+def serve_requests(template: TemplateProcess, requests: RequestPipe) -> None:
+    """Serve requests until their pipe closes; then end, and the kernel kills the jobs that still run."""
+    child_end = _make_child_end_pipe()
     with selectors.DefaultSelector() as selector:
-        selector.register(requests, selectors.EVENT_READ)
+        selector.register(requests.pipe, selectors.EVENT_READ)
         selector.register(child_end, selectors.EVENT_READ)
         template.reap_children()
-        while True:
+        arrived = requests.read(wait=False)
+        while arrived is not None:
+            for request in arrived:
+                template.start(request)
             ready = {key.fd for key, _ in selector.select()}
             if child_end in ready:
                 os.read(child_end, 4096)
                 template.reap_children()
-            if requests in ready:
-                data = os.read(requests, 1 << 16)
-                if not data:
-                    return
-                for line in lines.add_bytes(data):
-                    template.start(GroupRequest.from_line(line))
+            arrived = requests.read(wait=requests.pipe in ready)
 
 
-def _take_requests() -> int:
-    """Return a handle for the requests, which are on standard input, and leave nothing to be read there."""
+def _take_requests() -> RequestPipe:
+    """Return the requests, which are on standard input, and leave nothing to be read there."""
     requests, silent = os.dup(0), os.open(os.devnull, os.O_RDONLY)
     os.dup2(silent, 0)
     os.close(silent)
-    return requests
+    return RequestPipe(requests)
 
 
 def _ignore_signals() -> None:
-    """A scheduler's warning is handled by the worker alone, which is one of the processes of the task."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
+    for number in SIGNALS_OF_WORKER:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS_OF_WORKER)
 
 
-def main() -> None:
-    """Serve. Arguments: the report pipe's number, the parent's process id, and JSON with what jobs need."""
-    report, parent, options = int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
-    # A program may read its arguments while it is imported; ours are none of them.
-    del sys.argv[1:]
+def serve(report: int, parent: int) -> None:
+    """Serve the worker, process ``parent``: requests are on standard input, ``report`` is the pipe of reports."""
     die_with_parent(parent)
+    Path("/proc/self/comm").write_text(TEMPLATE_NAME)
     requests = _take_requests()
     _ignore_signals()
+    options = requests.read_options()
+    if options is None:
+        return
     environment = job_environment(os.environ, single_thread_variables(), options["of_scheduler"])
     os.environ.clear()
     os.environ.update(environment)
@@ -247,4 +284,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    pipe, worker = map(int, sys.argv[1:])
+    # A program may read its arguments while it is imported; ours are none of them.
+    del sys.argv[1:]
+    serve(pipe, worker)

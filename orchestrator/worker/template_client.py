@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import os
 import select
-import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.task_function import program_start
-from seedfold.orchestrator.worker.messages import GroupRequest, LineBuffer, Message, single_thread_variables
-
-_TEMPLATE = "seedfold.orchestrator.worker.template"
+from seedfold.orchestrator.worker.messages import GroupRequest, LineBuffer, Message
+from seedfold.orchestrator.worker.template_start import StartedTemplate, start_template
 
 
 def callable_names(job: JobDescription) -> Iterator[str]:
@@ -47,30 +44,22 @@ class TemplateClient:
         runs: Sequence[str],
         program: Mapping[str, Any] | None = None,
         of_scheduler: bool = False,
+        started: StartedTemplate | None = None,
     ) -> None:
         """``program`` says how a program is started whose main module the template runs, up to its sweep.
 
-        ``of_scheduler`` says whether jobs see the scheduler's variables.
+        ``of_scheduler`` says whether jobs see the scheduler's variables. ``started`` is a template that waits to be
+        told this.
         """
         options = {"warm": warm, "runs": list(runs), "program": program, "of_scheduler": of_scheduler}
-        self._options = json.dumps(options)
-        self._start()
+        self._options = json.dumps(options).encode() + b"\n"
+        self._use(started or start_template())
 
-    def _start(self) -> None:
-        self._line_buffer, self._unsent_bytes = LineBuffer(), bytearray()
-        self._pipe, report = os.pipe()
-        # Without -P the current folder would come before the snapshot of the code.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-u", "-m", _TEMPLATE, str(report), str(os.getpid()), self._options],
-            stdin=subprocess.PIPE,
-            pass_fds=[report],
-            env={**os.environ, **single_thread_variables()},
-            start_new_session=True,
-        )
-        os.close(report)
-        assert self._process.stdin is not None
-        self._stdin = self._process.stdin.fileno()
-        os.set_blocking(self._stdin, False)
+    def _use(self, template: StartedTemplate) -> None:
+        self._template, self._line_buffer = template, LineBuffer()
+        self._unsent_bytes = bytearray(self._options)
+        os.set_blocking(template.requests, False)
+        self._write_unsent()
 
     def start(self, request: GroupRequest) -> None:
         """Ask the template to start attempts in one process. If the template is dead, `is_alive` will return False.
@@ -84,7 +73,7 @@ class TemplateClient:
         """Write as much as the template reads now."""
         try:
             while self._unsent_bytes:
-                del self._unsent_bytes[: os.write(self._stdin, self._unsent_bytes)]
+                del self._unsent_bytes[: os.write(self._template.requests, self._unsent_bytes)]
         except BlockingIOError:
             return
         except BrokenPipeError:
@@ -99,33 +88,27 @@ class TemplateClient:
         ready: list[int] = []
         while not ready:
             left = max(0.0, end - time.monotonic())
-            ready, writable, _ = select.select([self._pipe], [self._stdin] if self._unsent_bytes else [], [], left)
+            writers = [self._template.requests] if self._unsent_bytes else []
+            ready, writable, _ = select.select([self._template.reports], writers, [], left)
             if writable:
                 self._write_unsent()
             elif not ready:
                 return []
-        return [json.loads(line) for line in self._line_buffer.add_bytes(os.read(self._pipe, 1 << 16))]
+        return [json.loads(line) for line in self._line_buffer.add_bytes(os.read(self._template.reports, 1 << 16))]
 
     def is_alive(self) -> bool:
         """Whether the template is alive."""
-        return self._process.poll() is None
+        return self._template.process.poll() is None
 
     def restart(self) -> None:
         """Start a new template in place of one that died."""
-        self._release()
-        self._start()
+        self._template.close()
+        self._use(start_template())
 
     def kill(self) -> None:
         """Kill the template even if it hangs; the kernel kills its jobs with it."""
-        self._process.kill()
+        self._template.process.kill()
 
     def close(self) -> None:
         """End the template and the jobs that it still runs."""
-        self.kill()
-        self._release()
-
-    def _release(self) -> None:
-        assert self._process.stdin is not None
-        self._process.wait()
-        self._process.stdin.close()
-        os.close(self._pipe)
+        self._template.close()

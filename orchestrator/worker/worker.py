@@ -41,6 +41,7 @@ from seedfold.orchestrator.worker.slots import Slot, share_slot
 from seedfold.orchestrator.worker.storage_wait import StorageWait, blame_full_disk
 from seedfold.orchestrator.worker.study_limit import StudyLimit
 from seedfold.orchestrator.worker.template_client import TemplateClient, callable_names, find_program_start, is_program
+from seedfold.orchestrator.worker.template_start import StartedTemplate
 from seedfold.orchestrator.worker.used_resources import UseSampler, seen_by_worker
 from seedfold.orchestrator.worker.wait_record import WaitRecord
 
@@ -50,14 +51,17 @@ MESSAGE_WAIT_S = 0.5
 class Worker:
     """Runs the jobs of one task of one submission of one study."""
 
-    def __init__(self, root: Root, study: StudyFolder, submission: Submission, environment: WorkerEnvironment) -> None:
-        settings = submission.settings
-        self.root, self.study, self.submission, self.environment = root, study, submission, environment
+    def __init__(
+        self, submission: Submission, environment: WorkerEnvironment, template: StartedTemplate | None = None
+    ) -> None:
+        settings, study = submission.settings, StudyFolder(submission.folder.parents[1])
+        root = Root(study.path.parent)
+        self.study, self.submission, self.environment = study, submission, environment
         self.policies = RetryPolicies.parse(settings["failures"])
         own = submission.jobs_of_task(environment.index) if environment.is_scheduled else None
         self.states = JobStates(root, Ledger(study, keeps=False, about=own), self.policies)
         cluster = ClusterSettings.parse(settings["cluster"])
-        self.machine = environment.machine(cluster, study.path)
+        self.machine, self.grace_s = environment.machine(cluster, study.path), cluster.grace_s
         self.limit = StudyLimit(self.states, submission, self.machine)
         self.wait_record = WaitRecord(root, study, submission, self.machine, self.limit)
         self.groups = JobGroups(self.states, self.machine, self.limit)
@@ -65,7 +69,6 @@ class Worker:
         self.storage = StorageWait(submission.folder, self._beat, self._may_wait)
         self.events = AttemptEvents(study, submission, environment.node, self.storage, environment.index)
         self.sharing = GpuSharing(cluster, self.machine, self.states.ledger, self.events.of_study, environment.node)
-        self.grace_s = cluster.grace_s
         self.pool = SearchPool.of_task(submission, environment.index, self.states)
         self.jobs = jobs_of_task(submission, environment.index, self.states.ledger.plans)
         own_jobs = [job for job in self.jobs if not self._needs_other_task(job)]
@@ -82,6 +85,7 @@ class Worker:
             sorted({name for job in self.jobs for name in callable_names(job)}),
             find_program_start(self.jobs),
             of_scheduler=any(map(is_program, self.jobs)),
+            started=template,
         )
 
     def run(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections.abc import Iterable, Mapping
@@ -37,6 +36,8 @@ def collect_records(attempt: Attempt, staging: Path) -> None:
 
 
 def _write_history(file: Path, logged: LoggedMetrics) -> None:
+    import csv
+
     rows: dict[int, dict[str, Any]] = {}
     columns = [STEP_COLUMN]
     if file.exists():

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
+from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.jobs.work import DataFailure
 
 Row = dict[str, float]
@@ -71,7 +71,7 @@ class LoggedMetrics:
 def read_metrics(folder: Path, kind: LogKind = "metrics") -> LoggedMetrics:
     """Return what all attempts of a job have logged, the later ones in place of the earlier ones."""
     logged = LoggedMetrics()
-    for file in sorted(folder.glob(f"{kind}.*.jsonl"), key=lambda file: int(file.suffixes[0][1:])):
+    for _, file in sorted(_files_by_attempt(folder, kind)):
         is_first = True
         for step, values in _whole_lines(file):
             if step is None:
@@ -83,6 +83,14 @@ def read_metrics(folder: Path, kind: LogKind = "metrics") -> LoggedMetrics:
             is_first = False
     logged.rows = dict(sorted(logged.rows.items()))
     return logged
+
+
+def _files_by_attempt(folder: Path, kind: LogKind) -> Iterator[tuple[int, Path]]:
+    if folder.is_dir():
+        for file in folder.iterdir():
+            name, attempt, suffix = (*file.name.split("."), "", "")[:3]
+            if (name, suffix) == (kind, "jsonl") and file.name.count(".") == 2:
+                yield int(attempt), file
 
 
 def _whole_lines(file: Path) -> Iterator[tuple[int | None, Row]]:

@@ -1,4 +1,4 @@
-"""The processes of a study: found by what is in their environment, told apart by their command line."""
+"""The processes of a study: found by what is in their environment, told apart by their names and command lines."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from seedfold.orchestrator.worker.template import JOB_NAME, TEMPLATE_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +40,22 @@ def _find(mark: bytes) -> Iterator[Process]:
             if mark not in variables:
                 continue
             command = (entry / "cmdline").read_bytes().decode(errors="replace")
-            parent, state = _parent_and_state(entry)
-            above = (Path("/proc") / str(parent) / "cmdline").read_bytes().decode(errors="replace")
+            name, state = (entry / "comm").read_text().strip(), _state(entry)
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
         if state not in "ZX":
             host = next((line[11:].decode() for line in variables if line.startswith(b"DRILL_HOST=")), "")
-            yield Process(int(entry.name), _what(command, above), host)
+            yield Process(int(entry.name), _what(name, command), host)
 
 
-def _parent_and_state(entry: Path) -> tuple[int, str]:
-    fields = (entry / "stat").read_text().rpartition(")")[2].split()
-    return int(fields[1]), fields[0]
+def _state(entry: Path) -> str:
+    return (entry / "stat").read_text().rpartition(")")[2].split()[0]
 
 
-def _what(command: str, parent_command: str) -> str:
-    template = "seedfold.orchestrator.worker.template"
-    if template in command:
-        return "job" if template in parent_command else "template"
-    if "seedfold.orchestrator.worker.job_process" in command:
+def _what(name: str, command: str) -> str:
+    if name in (JOB_NAME, TEMPLATE_NAME):
+        return "job" if name == JOB_NAME else "template"
+    if "seedfold.orchestrator.worker.job_group" in command:
         return "job"
     if "seat:work" in command or "submitit" in command or "scheduled" in command:
         return "worker"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
+from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.orchestrator.schedulers.lsf.directives import directive_lines
 from seedfold.orchestrator.schedulers.lsf.task_request import array_request
 from seedfold.orchestrator.schedulers.rendered_script import (

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from seedfold.jobs.lazy_dataclasses import dataclass, field, replace
 from seedfold.orchestrator.ledger.submissions import Submission
-from seedfold.orchestrator.schedulers.lsf.submitit_plugin import requeue_and_wait
 from seedfold.orchestrator.schedulers.scheduled_worker import ScheduledEnvironment, read_task_submission
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.worker.environment import Interruption
+from seedfold.orchestrator.worker.imported_task import import_run_task
 from seedfold.orchestrator.worker.slots import Machine, visible_gpus
 
 _TIMEOUT_S = 60.0
@@ -69,6 +68,10 @@ class LsfEnvironment(ScheduledEnvironment):
         if self.end_signal is not None:
             print(f"not requeued: {self.task_id} was sent signal {self.end_signal}", flush=True)
             return False
+        import subprocess
+
+        from seedfold.orchestrator.schedulers.lsf.submitit_plugin import requeue_and_wait
+
         print(f"requeueing {self.task_id}", flush=True)
         try:
             requeue_and_wait(self.task_id, _TIMEOUT_S)
@@ -80,8 +83,7 @@ class LsfEnvironment(ScheduledEnvironment):
 
 def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
     """Run the jobs of this process's element of the array."""
-    from seedfold.orchestrator.worker.task import run_task
-
+    run_task = import_run_task()
     array_id, element_index = os.environ["LSB_JOBID"], int(os.environ["LSB_JOBINDEX"])
     submission = read_task_submission(folder, array_id, f"{array_id}_{element_index}_submitted.pkl")
     environment = LsfEnvironment(
@@ -93,7 +95,7 @@ def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
         warning_s=warning_s,
     )
     environment.set_alarm()
-    run_task(submission, environment)
+    run_task(submission, environment, is_fresh=True)
     # A task that was killed must not look as if it had succeeded.
     sys.exit(0 if environment.end_signal is None else 128 + environment.end_signal)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 
 from seedfold.jobs.errors import UnreachableError
+from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.schedulers.scheduled_worker import ScheduledEnvironment, read_task_submission
-from seedfold.orchestrator.schedulers.slurm import queries
 from seedfold.orchestrator.worker.environment import Interruption
+from seedfold.orchestrator.worker.imported_task import import_run_task
 
 _TIMEOUT_S = 60.0
 
@@ -29,6 +29,8 @@ class SlurmEnvironment(ScheduledEnvironment):
 
     def requeue(self) -> bool:
         """Requeue the task, unless SLURM says that it was cancelled or has ended otherwise."""
+        from seedfold.orchestrator.schedulers.slurm import queries
+
         try:
             state = queries.output_of(["squeue", "-h", "-j", self.task_id, "-o", "%T"], _TIMEOUT_S).strip()
             if state != "RUNNING":
@@ -44,8 +46,7 @@ class SlurmEnvironment(ScheduledEnvironment):
 
 def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
     """Run the jobs of this process's element of the array."""
-    from seedfold.orchestrator.worker.task import run_task
-
+    run_task = import_run_task()
     array_id = os.environ["SLURM_ARRAY_JOB_ID"]
     task_id = f"{array_id}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     submission = read_task_submission(folder, array_id, f"{task_id}_submitted.pkl")
@@ -57,6 +58,6 @@ def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
         limit_s=limit_s,
         warning_s=warning_s,
     )
-    run_task(submission, environment)
+    run_task(submission, environment, is_fresh=True)
     # Under an earlier version, submitit calls this, and would write a result that nobody reads.
     sys.exit(0)

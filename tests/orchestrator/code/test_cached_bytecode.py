@@ -31,16 +31,19 @@ def run(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-v", "-c", "import said"], cwd=folder, text=True, capture_output=True)
 
 
-def test_a_copy_is_imported_without_compiling_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("was_imported", [True, False])
+def test_a_copy_is_imported_without_compiling_it(tmp_path: Path, was_imported: bool) -> None:
     source, copy = write_module(tmp_path / "here"), tmp_path / "there"
+    if not was_imported:
+        next(tmp_path.glob("here/__pycache__/*.pyc")).unlink()
     copy.mkdir()
     (copy / "said.py").write_bytes(CONTENT)
     write_bytecode(copy, {"said.py": SourceFile(source, CONTENT)})
     ran = run(copy)
     assert ran.stdout == f"this {copy / 'said.py'}\n"
     assert "code object from '" + str(copy / "said.py") not in ran.stderr
-    (copy / "said.py").write_bytes(CONTENT.replace(b"this", b"that"))
-    assert run(copy).stdout == f"that {copy / 'said.py'}\n"
+    (copy / "said.py").write_bytes(CONTENT.replace(b"this", b"those"))
+    assert run(copy).stdout == f"those {copy / 'said.py'}\n"
 
 
 @pytest.mark.parametrize("change", ["other content", "edited", "just written", "not compiled", "damaged", "gone"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.worker.messages import AttemptRequest, GroupRequest
 from seedfold.orchestrator.worker.template_client import TemplateClient
+from seedfold.orchestrator.worker.template_start import fork_template
 
 
 def _request(root: Path, number: int) -> AttemptRequest:
@@ -51,6 +53,15 @@ def test_many_requests_at_once_are_all_served(packages: Path) -> None:
     wait_until(all_ended)
     assert heard["failed"] == 150
     spawner.close()
+
+
+def test_a_process_with_threads_is_not_forked() -> None:
+    ends = threading.Event()
+    thread = threading.Thread(target=ends.wait)
+    thread.start()
+    assert fork_template() is None
+    ends.set()
+    thread.join()
 
 
 def test_a_template_that_hangs_in_an_import_holds_nobody_up(packages: Path) -> None:
