@@ -24,6 +24,15 @@ _MOST = 32
 """The most jobs that are trained together where the study does not say how many."""
 _OF_ONE_JOB = ("lr", "weight_decay")
 """Keys of the optimizer in which jobs that train together may differ."""
+_KNOWN: Mapping[str, Any] = {
+    "accelerator": "cpu",
+    "precision": "32-true",
+    "accumulate": 1,
+    "micro_batch": None,
+    "head_monitor": None,
+    "train_metrics": None,
+}
+"""The only values of ``trainer`` with which networks are trained together. They are the defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,43 @@ def _to_plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _to_plain(item) for key, item in value.items()}
     return [_to_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def refusal_of(job: JobDescription) -> str | None:
+    """Return why jobs like this one cannot be trained together, as far as their description says; None if they can."""
+    if job.run != FIT_PREDICT_RUN:
+        return f"fuse is for {FIT_PREDICT_RUN}, not {job.run}"
+    return "it asks for a GPU" if job.resources.gpus else None
+
+
+def config_refusal(config: Mapping[str, Any]) -> str | None:
+    """Return why jobs with this configuration cannot be trained together; None if nothing there forbids it."""
+    trainer, predict = _mapping(config, "trainer"), _mapping(config, "predict")
+    callbacks = {name: node for name, node in _mapping(trainer, "callbacks").items() if node}
+    precision = str(trainer.get("precision", _KNOWN["precision"]))
+    given = {**_KNOWN, **trainer, "callbacks": callbacks, "precision": precision}
+    for key, known in {**_KNOWN, "callbacks": {}}.items():
+        if given[key] != known:
+            return f"trainer.{key}: {given[key]} is not known to networks that train together"
+    if str(_mapping(config, "model").get("_target_")).startswith("sklearn."):
+        return "model: an estimator is no network"
+    keep = _mapping(config, "checkpoint").get("keep", "last+best")
+    if keep not in ("last+best", "last", "none"):
+        return f"checkpoint.keep: {keep} keeps a state of each epoch"
+    if _mapping(config, "logger").get("_target_"):
+        return "logger: a logger follows one job"
+    stopping = str(_mapping(trainer, "early_stopping").get("_target_", "EarlyStopping"))
+    if stopping.rpartition(".")[2] != "EarlyStopping":
+        return f"trainer.early_stopping: {stopping} is not that of Lightning"
+    if predict.get("source") or predict.get("weights", "best") not in ("best", "last"):
+        return "predict: these jobs only predict"
+    return None
+
+
+def _mapping(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A mapping of a configuration, empty for anything else: the job says by itself what is wrong then."""
+    found = config.get(key)
+    return found if isinstance(found, Mapping) else {}
 
 
 def fuse_settings(settings: Mapping[str, Any]) -> dict[str, Fuse]:
