@@ -36,13 +36,14 @@ def split_into_arrays(
         max_tasks = min(max_tasks, max(1, (cluster.scheduler.max_submitted - _RESERVED_FOR_KEEPERS) // 2))
     for group in _group_by_stage_and_resources(jobs):
         for packed in pack(group, cluster, fusing):
-            array = _make_array(packed, cluster)
+            array = make_array(packed, cluster)
             size = max_tasks * array.per_task
             for start in range(0, len(packed.jobs), size):
                 yield ArrayJobs(packed.jobs[start : start + size], array, packed.together)
 
 
-def _make_array(packed: PackedJobs, cluster: ClusterSettings) -> TaskArray:
+def make_array(packed: PackedJobs, cluster: ClusterSettings) -> TaskArray:
+    """The array of jobs that are packed into tasks: how many of a task run at a time."""
     job, per_task = packed.jobs[0], min(packed.per_task, len(packed.jobs))
     side_by_side = cluster.slots or (cluster.most_jobs_per_gpu if job.resources.gpus else 1)
     resources = replace(job.resources, auto=()) if job.resources.auto else job.resources
