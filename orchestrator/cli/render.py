@@ -71,6 +71,6 @@ def command(
     fusing = Fusing(plan.ledger, plan.study.settings)
     files = render(Path(out), target, order, plan.descriptions, chosen, fusing)
     print_text(
-        f"{order.study}: {count_noun(len({job.id for job in chosen}), 'command')} in {count_noun(len(files), 'file')}"
+        f"{order.study}: {count_noun(len({job.id for job in chosen}), 'job')} in {count_noun(len(files), 'file')}"
     )
     print_text(*(f"  {file}" for file in files))
