@@ -1,16 +1,13 @@
 """Whether a job that was stopped has made progress: whether its checkpoint is of a later step than before.
 
-The step stands in the checkpoints that PyTorch writes: those of Seedfold's own trainings, and those of Lightning. It is
-read without PyTorch, and without calling anything that a checkpoint names.
+The step stands in the checkpoints that PyTorch writes: those of Seedfold's own trainings, and those of Lightning.
 """
 
 from __future__ import annotations
 
-import pickle
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.results.store.passing_errors import try_again
@@ -18,7 +15,6 @@ from seedfold.results.store.passing_errors import try_again
 Step = list[int]
 """Epochs and batches that are done; later steps are greater."""
 _SUFFIXES = (".ckpt", ".pt", ".pth")
-_LARGEST_PICKLE = 64 * 1024**2
 
 
 def has_progressed(study: StudyFolder, fit: str, since: float, step_before: object) -> bool:
@@ -56,61 +52,15 @@ def _was_written_since(path: Path, since: float) -> bool:
 
 
 def _read_step(path: Path) -> Step | None:
-    """The step of a checkpoint; None for a file that is no checkpoint, is damaged, or does not say it."""
+    """The step of a checkpoint; None for another file, and one that does not say it."""
     if path.suffix not in _SUFFIXES:
         return None
-    try:
-        with zipfile.ZipFile(path) as archive:
-            [entry] = (one for one in archive.infolist() if one.filename.endswith("/data.pkl"))
-            if entry.file_size > _LARGEST_PICKLE:
-                return None
-            with archive.open(entry) as file:
-                return _step_of_state(_PlainUnpickler(file).load())
-    except Exception:
-        # A file that anybody may have written: whatever is wrong with it, it says no step.
-        return None
+    # Most tasks begin without a checkpoint, and then need neither pickle nor zipfile.
+    from seedfold.orchestrator.ledger.checkpoint_step import read_step
 
-
-def _step_of_state(state: Any) -> Step | None:
-    if not isinstance(state, Mapping):
-        return None
-    position = state.get("position", {"epoch": state.get("epoch"), "step": state.get("global_step")})
-    step = [position["epoch"], position["step"]]
+    step = read_step(path)
     return step if _is_step(step) else None
 
 
 def _is_step(value: object) -> TypeGuard[Step]:
     return isinstance(value, list) and all(type(number) is int for number in value)
-
-
-class _Dict(dict[Any, Any]):
-    """In place of an ordered dictionary, to which PyTorch gives attributes."""
-
-
-class _Unknown:
-    """In place of each object of a class."""
-
-    def __init__(self, *args: object, **named: object) -> None:
-        """Take anything."""
-
-    def __setstate__(self, state: object) -> None:
-        """Keep nothing."""
-
-    def __setitem__(self, key: object, value: object) -> None:
-        """Keep nothing."""
-
-    def append(self, item: object) -> None:
-        """Keep nothing."""
-
-    def __hash__(self) -> int:
-        return id(self)
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Reads plain values; every class or function that is named becomes `_Unknown`."""
-
-    def find_class(self, module_name: str, name: str) -> Any:
-        return _Dict if (module_name, name) == ("collections", "OrderedDict") else _Unknown
-
-    def persistent_load(self, identifier: object) -> Any:
-        return None
