@@ -5,7 +5,7 @@ It says how jobs are trained, not what they compute: it is no part of a job, nor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ OFF = "off"
 _AUTO = "auto"
 _MOST = 32
 """The most jobs that are trained together where the study does not say how many."""
+_SAME = ("model", "task", "trainer", "augment", "logger", "checkpoint", "predict")
+"""Keys in which they may not differ; nor may they in the other keys of the optimizer."""
 _OF_ONE_JOB = ("lr", "weight_decay")
 """Keys of the optimizer in which jobs that train together may differ."""
 _KNOWN: Mapping[str, Any] = {
@@ -69,12 +71,28 @@ def fuse_key(job: JobDescription) -> str:
     They may differ in seed, fold, loss, sampling, schedule, and in rate and weight decay of the optimizer.
     """
     config = job.config
-    same = {key: config.get(key) for key in ("model", "task", "trainer", "augment", "logger", "checkpoint", "predict")}
+    same = {key: config.get(key) for key in _SAME}
     optimizer = config.get("optimizer")
     if isinstance(optimizer, Mapping):
         same["optimizer"] = {key: value for key, value in optimizer.items() if key not in _OF_ONE_JOB}
     resources = job.resources.to_dict()
     return canonical_json({"stage": job.stage, "run": job.run, "resources": resources, "config": _to_plain(same)})
+
+
+class FuseKeys:
+    """The keys of many jobs, whose configurations share most of what they hold."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], tuple[Sequence[object], str]] = {}
+
+    def of(self, job: JobDescription) -> str:
+        """Return `fuse_key` of a job, computed once for jobs whose configurations share all of it."""
+        parts = [*map(job.config.get, (*_SAME, "optimizer")), job.resources]
+        place = (job.stage, job.run, *map(id, parts))
+        if place not in self._known:
+            # The parts are kept, so that no other object gets the id of one of them.
+            self._known[place] = parts, fuse_key(job)
+        return self._known[place][1]
 
 
 def _to_plain(value: Any) -> Any:

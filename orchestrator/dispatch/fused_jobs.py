@@ -34,11 +34,13 @@ def fuse_notes(plan: Plan) -> Iterator[str]:
 
 def _refusal(jobs: Sequence[JobDescription]) -> str | None:
     """Why no job of a stage is trained together with others, as far as configurations say."""
-    reasons = [
-        f"{job.run} trains one job at a time" if job.run != FIT_PREDICT_RUN else config_refusal(job.config)
-        for job in jobs
-    ]
-    return reasons[0] if reasons and all(reasons) else None
+    first = None
+    for job in jobs:
+        reason = f"{job.run} trains one job at a time" if job.run != FIT_PREDICT_RUN else config_refusal(job.config)
+        if reason is None:
+            return None
+        first = first or reason
+    return first
 
 
 def _refusal_of_cluster(jobs: Sequence[JobDescription], fuse: Fuse, cluster: ClusterSettings) -> str | None:

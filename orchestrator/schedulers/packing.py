@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.fusing import Fuse, config_refusal, fuse_key
+from seedfold.jobs.fusing import Fuse, FuseKeys, config_refusal
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.state.fusing import Fusing
 
@@ -41,8 +41,7 @@ def pack(jobs: Sequence[JobDescription], cluster: ClusterSettings, fusing: Fusin
     if fuse is None or per_task == 1 or fusing.refusal(jobs[0]) is not None:
         yield PackedJobs(tuple(jobs), per_task or 1)
         return
-    alone = [job for job in jobs if _is_alone(job, fusing)]
-    groups = _group_by_key(jobs, {job.id for job in alone})
+    groups, alone = _group(jobs, fusing)
     if per_task is not None:
         ordered = [*(job for group in groups for job in group), *alone]
         largest = max(map(len, groups), default=1)
@@ -58,23 +57,21 @@ def pack(jobs: Sequence[JobDescription], cluster: ClusterSettings, fusing: Fusin
             yield PackedJobs(tuple(tasks_of_size[size]), size, -(-size // slots))
 
 
-def _is_alone(job: JobDescription, fusing: Fusing) -> bool:
-    """Whether a job is known to train alone, before its process tries it together with others."""
-    return config_refusal(job.config) is not None or fusing.has_failed(job)
-
-
 def most_of_process(fuse: Fuse, job: JobDescription) -> int:
     """How many jobs like this one are put into one process."""
     return min(fuse.most, max(1, LONGEST_MEASURED_S // job.resources.time_s)) if fuse.measured else fuse.most
 
 
-def _group_by_key(jobs: Sequence[JobDescription], without: set[str]) -> list[list[JobDescription]]:
-    """Jobs that can be trained together, group by group, in the order in which they are."""
-    groups: defaultdict[str, list[JobDescription]] = defaultdict(list)
+def _group(jobs: Sequence[JobDescription], fusing: Fusing) -> tuple[list[list[JobDescription]], list[JobDescription]]:
+    """The jobs that can be trained together, group by group, and those of which it is known that they train alone."""
+    keys, groups, alone = FuseKeys(), defaultdict[str, list[JobDescription]](list), list[JobDescription]()
     for job in jobs:
-        if job.id not in without:
-            groups[fuse_key(job)].append(job)
-    return list(groups.values())
+        (alone if fusing.has_failed(job) else groups[keys.of(job)]).append(job)
+    for key, group in list(groups.items()):
+        # What decides it is the same for all jobs of a group.
+        if config_refusal(group[0].config) is not None:
+            alone += groups.pop(key)
+    return list(groups.values()), alone
 
 
 def _share(jobs: Sequence[JobDescription], most: int) -> Iterator[Sequence[JobDescription]]:
