@@ -9,9 +9,10 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.fusing import Fuse, fuse_settings, refusal_of
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.ledger.ledger import Ledger
+from seedfold.orchestrator.settings.failures import KILLED
 
-_MAY_BE_DUE_TO_OTHERS = frozenset({"error", "node", "oom_host", "timeout"})
-"""The kinds of failure of which a job may be free that trained together with others."""
+_MAY_BE_DUE_TO_OTHERS = frozenset({"error", "oom_host", "timeout"})
+"""The kinds of failure that others may have caused which trained together with a job."""
 
 
 class Fusing:
@@ -36,4 +37,6 @@ class Fusing:
 
         Once a person has resumed it, it may train together with others again.
         """
-        return any(one["kind"] in _MAY_BE_DUE_TO_OTHERS for one in self._ledger.record_of(job.id).failures())
+        failures = self._ledger.record_of(job.id).failures()
+        # A process that was killed, nobody knows by whom, may have needed too much memory; a node that failed did not.
+        return any(one["kind"] in _MAY_BE_DUE_TO_OTHERS or one.get("digest") == KILLED for one in failures)

@@ -96,10 +96,15 @@ def test_what_trains_alone_has_a_task_of_its_own(ledger: Ledger) -> None:
 def test_what_failed_by_the_fault_of_others_perhaps_is_tried_again_alone(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kinds = {1: "oom_host", 2: "preempted", 3: "node"}
+    failures = {
+        1: {"kind": "oom_host"},
+        2: {"kind": "preempted"},
+        3: {"kind": "node", "digest": "signal-SIGKILL"},
+        4: {"kind": "node", "digest": "NODE_FAIL"},
+    }
 
     def record_of(name: str) -> SimpleNamespace:
-        return SimpleNamespace(failures=lambda: [{"kind": kind} for kind in filter(None, [kinds.get(int(name))])])
+        return SimpleNamespace(failures=lambda: [failures[int(name)]] if int(name) in failures else [])
 
     monkeypatch.setattr(ledger, "record_of", cast("Any", record_of))
     assert tasks(arrays(ledger, list(map(job, range(5))), 5)) == [[0, 2, 4], [1], [3]]
