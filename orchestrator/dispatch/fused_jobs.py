@@ -36,7 +36,10 @@ def _refusal(jobs: Sequence[JobDescription]) -> str | None:
     """Why no job of a stage is trained together with others, as far as configurations say."""
     first = None
     for job in jobs:
-        reason = f"{job.run} trains one job at a time" if job.run != FIT_PREDICT_RUN else config_refusal(job.config)
+        if job.run != FIT_PREDICT_RUN:
+            reason: str | None = f"{job.run} trains one job at a time"
+        else:
+            reason = "its jobs ask for a GPU" if job.resources.gpus else config_refusal(job.config)
         if reason is None:
             return None
         first = first or reason

@@ -22,6 +22,7 @@ def test_plan_shows_the_tasks_whose_jobs_train_together(toy: Toy) -> None:
     ("override", "reason"),
     [
         ("trainer.accumulate=2", "trainer.accumulate: 2 is not known to networks that train together"),
+        ("resources.gpus=1", "its jobs ask for a GPU"),
         ("cluster.jobs_per_task=1", "cluster.jobs_per_task=1 gives each job a task of its own"),
         ("resources.time=5h", "two jobs ask for more than 8 h, and auto gives each a task of its own then"),
     ],
