@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,27 +24,27 @@ def refuse_fusing(settings: Mapping[str, Any]) -> None:
 
 
 def fuse_notes(plan: Plan) -> Iterator[str]:
-    """Yield a line for each stage whose jobs are to be trained together and cannot be, or are not on this cluster."""
+    """Yield why jobs that are to be trained together cannot be, or are not on this cluster: a line for each reason."""
     cluster = ClusterSettings.parse(plan.study.settings["cluster"])
     for stage, fuse in fuse_settings(plan.study.settings).items():
         jobs = [job for job in plan.descriptions if job.stage == stage]
-        reason = _refusal(jobs) or _refusal_of_cluster(jobs, fuse, cluster)
-        if reason:
-            yield f"stage {stage}: fuse changes nothing, because {reason}"
+        reasons = Counter(reason for job in jobs if (reason := _refusal(job)) is not None)
+        of_cluster = None if reasons.total() == len(jobs) else _refusal_of_cluster(jobs, fuse, cluster)
+        if of_cluster is not None:
+            yield f"stage {stage}: fuse changes nothing, because {of_cluster}"
+            continue
+        for reason, count in reasons.items():
+            what = "fuse changes nothing" if count == len(jobs) else f"{count} of {len(jobs)} jobs train alone"
+            yield f"stage {stage}: {what}, because {reason}"
 
 
-def _refusal(jobs: Sequence[JobDescription]) -> str | None:
-    """Why no job of a stage is trained together with others, as far as configurations say."""
-    first = None
-    for job in jobs:
-        if job.run != FIT_PREDICT_RUN:
-            reason: str | None = f"{job.run} trains one job at a time"
-        else:
-            reason = "its jobs ask for a GPU" if job.resources.gpus else config_refusal(job.config)
-        if reason is None:
-            return None
-        first = first or reason
-    return first
+def _refusal(job: JobDescription) -> str | None:
+    """Why a job cannot be trained together with others, as far as its description says."""
+    if job.run != FIT_PREDICT_RUN:
+        return f"{job.run} trains one job at a time"
+    if job.resources.gpus:
+        return "only networks on a CPU train together (resources.gpus)"
+    return config_refusal(job.config)
 
 
 def _refusal_of_cluster(jobs: Sequence[JobDescription], fuse: Fuse, cluster: ClusterSettings) -> str | None:

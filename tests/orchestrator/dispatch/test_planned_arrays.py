@@ -22,7 +22,7 @@ def test_plan_shows_the_tasks_whose_jobs_train_together(toy: Toy) -> None:
     ("override", "reason"),
     [
         ("trainer.accumulate=2", "trainer.accumulate: 2 is not known to networks that train together"),
-        ("resources.gpus=1", "its jobs ask for a GPU"),
+        ("resources.gpus=1", "only networks on a CPU train together (resources.gpus)"),
         ("cluster.jobs_per_task=1", "cluster.jobs_per_task=1 gives each job a task of its own"),
         ("resources.time=5h", "two jobs ask for more than 8 h, and auto gives each a task of its own then"),
     ],
@@ -31,3 +31,16 @@ def test_plan_says_why_jobs_do_not_train_together(toy: Toy, override: str, reaso
     shown = toy.output_of(*DIGITS, "fuse=auto", override)
     assert f"plan: stage train: fuse changes nothing, because {reason}" in shown
     assert "trained together" not in shown
+
+
+def test_plan_says_which_part_of_a_stage_trains_alone(toy: Toy) -> None:
+    study = ("plan", "experiment=breast_cancer", "model=mlp,logistic", "cluster=slurm", "fuse=12")
+    assert "plan: stage train: 15 of 30 jobs train alone, because model: an estimator is no network" in toy.output_of(
+        *study
+    )
+    arrays = toy.json_of(*study)["arrays"]
+    assert [(array["jobs"], array["tasks"], array["trained_together"]) for array in arrays] == [
+        (8, 1, 8),
+        (7, 1, 7),
+        (15, 15, 1),
+    ]
