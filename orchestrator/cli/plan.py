@@ -25,8 +25,10 @@ from seedfold.orchestrator.cli.console import (
     size_text,
 )
 from seedfold.orchestrator.cli.plan_search import print_search, search_to_json, searches
+from seedfold.orchestrator.dispatch.fused_jobs import fuse_notes
 from seedfold.orchestrator.dispatch.launch import make_plan
 from seedfold.orchestrator.dispatch.pilot import Pilot, choose_pilot, pilot_lines, pilot_request
+from seedfold.orchestrator.dispatch.planned_arrays import planned_arrays
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.plans import study_request
 from seedfold.orchestrator.settings.cluster import ClusterSettings
@@ -41,7 +43,6 @@ from seedfold.orchestrator.state.launch_plan import (
     count_by_stage,
     count_random_starts,
     estimate_hours,
-    group_into_arrays,
     replaced_keys,
 )
 from seedfold.orchestrator.state.learned_resources import FIELDS, unused_requests
@@ -112,7 +113,7 @@ def plan_to_json(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[Plan
         "study": plan.study.name,
         "jobs": len({planned.job.id for planned in jobs}),
         "stages": count_by_stage(jobs),
-        "arrays": group_into_arrays(starting),
+        "arrays": planned_arrays(plan, starting),
         "gpu_hours": estimate_hours(starting, seconds, "gpus"),
         "job_hours": estimate_hours(starting, seconds, "jobs"),
         "unused_requests": [
@@ -155,8 +156,8 @@ def _print_plan(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[Plann
     rows = count_by_stage(jobs)
     print_lines(counts_table("stage", rows, ["jobs", *nonzero_columns(rows.values(), ("new", *STATES, "stale"))]))
     print_text(_starting_text(starting, "a launch with --replace" if replacements else "a launch"))
-    for array in group_into_arrays(starting):
-        print_text(f"  {array['stage']}: {_array_text(array)}")
+    for array in planned_arrays(plan, starting):
+        print_text(f"  {array['stage']}: {_array_text(array)}{_tasks_text(array)}")
     for stage, count in count_random_starts(starting).items():
         print_text(f"  {stage}: {_random_start_text(count)}")
     if starting:
@@ -207,6 +208,18 @@ def _array_text(array: dict[str, Any]) -> str:
     return f"{count_noun(array['jobs'], 'job')}, each with {array['cpus']} CPU{gpus}, {limits}"
 
 
+def _tasks_text(array: dict[str, Any]) -> str:
+    """How jobs share the tasks of a cluster; empty if each has its own."""
+    if array.get("jobs_per_task", 1) == 1:
+        return ""
+    packed = f"{count_noun(array['tasks'], 'task')} of {array['jobs_per_task']}"
+    together, memory = array["trained_together"], size_text(array["task_memory_bytes"])
+    if together > 1:
+        most = "" if together == array["jobs_per_task"] else f"at most {together} of them "
+        packed += f", {most}trained together"
+    return f"; {packed}, each with {array['task_cpus']} CPU, {memory}, at most {duration_text(array['task_time_s'])}"
+
+
 def _random_start_text(count: int) -> str:
     verb = "starts" if count == 1 else "start"
     return f"{count_noun(count, 'job')} {verb} from random weights, because model.pretrained is null"
@@ -234,7 +247,8 @@ def _unused_lines(plan: Plan, starting: Sequence[PlannedJob]) -> Iterator[str]:
 
 
 def _print_not_started(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:
-    for line in (*stale_lines(jobs, OPTIONS), *package_lines(jobs, plan.code), *plan.states.passed_over_lines()):
+    notes = (*plan.states.passed_over_lines(), *fuse_notes(plan))
+    for line in (*stale_lines(jobs, OPTIONS), *package_lines(jobs, plan.code), *notes):
         print_text(f"plan: {line}", style="yellow")
     failed = sum(planned.state == "failed" for planned in jobs) - sum(one.state == "failed" for one in starting)
     if failed:

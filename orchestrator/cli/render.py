@@ -17,6 +17,7 @@ from seedfold.orchestrator.dispatch.render import TARGETS, render
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.schedulers.rendered_script import RenderRequest
 from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.fusing import Fusing
 
 
 @click.command()
@@ -67,8 +68,9 @@ def command(
         max_commands=max_commands,
     )
     chosen = selection.apply(plan.descriptions, lambda job: job)
-    files = render(Path(out), target, order, plan.descriptions, chosen)
+    fusing = Fusing(plan.ledger, plan.study.settings)
+    files = render(Path(out), target, order, plan.descriptions, chosen, fusing)
     print_text(
-        f"{order.study}: {count_noun(len({job.id for job in chosen}), 'command')} in {count_noun(len(files), 'file')}"
+        f"{order.study}: {count_noun(len({job.id for job in chosen}), 'job')} in {count_noun(len(files), 'file')}"
     )
     print_text(*(f"  {file}" for file in files))

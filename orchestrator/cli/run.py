@@ -19,13 +19,14 @@ from seedfold.jobs.work import RunInterrupted, Work
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
 from seedfold.orchestrator.cli.console import print_note, print_text
-from seedfold.orchestrator.dispatch.rendered_job import DescriptionsFile, RecordedJob
+from seedfold.orchestrator.dispatch.rendered_job import DescriptionsFile, RecordedJobs
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.settings.failures import NanPolicy, RetryPolicies
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_lookup import find_job
+from seedfold.orchestrator.state.job_states import JobState
 from seedfold.orchestrator.state.overview import job_label
 from seedfold.orchestrator.worker.called_run import call_run
 from seedfold.orchestrator.worker.foreground import (
@@ -70,7 +71,8 @@ def command(
     """Run a JOB in the foreground, in a scratch folder, which is not deleted. The study does not change.
 
     With --record and a --jobs file that render wrote, the job runs as in a launch: its result is recorded, and a second
-    command for the same job does nothing. Exit code 0 means that the job is done.
+    command for the same job does nothing. Several jobs may be given then, and are trained together if fuse of the study
+    says so. Exit code 0 means that all are done.
     """
     add_folder_to_import_path()
     if record:
@@ -78,7 +80,7 @@ def command(
             raise UsageError(
                 "--record needs --jobs FILE, and cannot be used with --steps, --pdb, --check-resume and --study"
             )
-        context.exit(_run_recorded(root, _single_id_prefix(job), Path(file)))
+        context.exit(_run_recorded(root, _id_prefixes(job), Path(file)))
     if check:
         if debugger:
             raise UsageError("--check-resume runs the job in other processes; leave --pdb out")
@@ -101,27 +103,40 @@ def _check_resume(root: Root, words: Sequence[str], study: str | None, steps: in
     return 0
 
 
-def _run_recorded(root: Root, prefix: str, file: Path) -> int:
-    """Run a job and record its result. Returns the exit code."""
-    recorded_job = RecordedJob(root, DescriptionsFile(file), prefix, Path.cwd())
-    name, state_before = job_label(recorded_job.job), recorded_job.job_state
-    if state_before.state == "done":
-        print_text(f"{name}: is done already")
-        return 0
-    print_text(f"{name}: {'is running already; waiting for its end' if state_before.state == 'running' else 'starts'}")
+def _run_recorded(root: Root, prefixes: Sequence[str], file: Path) -> int:
+    """Run jobs and record their results. Returns the exit code."""
+    recorded = RecordedJobs(root, DescriptionsFile(file), prefixes, Path.cwd())
+    texts = {"done": "is done already", "running": "is running already; waiting for its end"}
+    before = recorded.states()
+    print_text(
+        *(f"{job_label(job)}: {texts.get(one.state, 'starts')}" for job, one in zip(recorded.jobs, before, strict=True))
+    )
     sys.stdout.flush()
-    state_after = recorded_job.run_job()
-    log = state_after.holding_study.log_file(recorded_job.job.id, state_after.attempt)
-    reason = state_after.reason or recorded_job.missing_parent()
-    reason = f": {reason}" if reason and state_after.state != "done" else ""
-    print_text(f"{name}: {state_after.state}{reason}" + (f"; log {log}" if log.exists() else ""))
-    return 0 if state_after.state == "done" else 1
+    recorded.run()
+    after = recorded.states()
+    for job, was, state in zip(recorded.jobs, before, after, strict=True):
+        if was.state != "done":
+            print_text(_end_text(recorded, job, state))
+    return 0 if all(state.state == "done" for state in after) else 1
+
+
+def _end_text(recorded: RecordedJobs, job: JobDescription, state: JobState) -> str:
+    log = state.holding_study.log_file(job.id, state.attempt)
+    reason = state.reason or recorded.missing_parent(job)
+    reason = f": {reason}" if reason and state.state != "done" else ""
+    return f"{job_label(job)}: {state.state}{reason}" + (f"; log {log}" if log.exists() else "")
 
 
 def _single_id_prefix(words: Sequence[str]) -> str:
-    if len(words) != 1 or "=" in words[0]:
-        raise UsageError("--jobs takes one JOB by the first characters of its id")
-    return words[0]
+    if len(words) != 1:
+        raise UsageError("--jobs takes one JOB by the first characters of its id; several only with --record")
+    return _id_prefixes(words)[0]
+
+
+def _id_prefixes(words: Sequence[str]) -> Sequence[str]:
+    if not words or any("=" in word for word in words):
+        raise UsageError("--jobs takes a JOB by the first characters of its id")
+    return words
 
 
 def _work_from_file(words: Sequence[str], file: str, steps: int | None) -> tuple[Work, NanPolicy]:

@@ -7,19 +7,18 @@ between any two of them jobs are waiting; none is lost and none runs twice.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, count_noun
-from seedfold.jobs.fusing import FIT_PREDICT_RUN, fuse_settings
 from seedfold.jobs.secret_values import refuse_secrets
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.code.command_files import refuse_missing_commands
 from seedfold.orchestrator.code.lightning_check import refuse_misused_modules
 from seedfold.orchestrator.code.target_check import refuse_missing_targets
 from seedfold.orchestrator.dispatch.code_changes import accept_code, code_notes, split_mixed
+from seedfold.orchestrator.dispatch.fused_jobs import fuse_notes, refuse_fusing
 from seedfold.orchestrator.dispatch.pilot import Pilot, PilotRequest, choose_pilot
 from seedfold.orchestrator.dispatch.resumed_jobs import record_resumed
 from seedfold.orchestrator.dispatch.submit import (
@@ -149,7 +148,7 @@ def start_plan(
     removed = [] if request is None else plan.jobs_to_remove(request)
     starting, mixed = split_mixed(plan.code, plan.states, plan.jobs, starting)
     refuse_absent_data(Path.cwd(), plan.study.settings)
-    check_with_scheduler(plan.folder, starting, plan.study.settings)
+    check_with_scheduler(plan.ledger, starting, plan.study.settings)
     if pilot is not None:
         root.mark_as_root()
         pilot.record(plan)
@@ -181,26 +180,6 @@ def start_plan(
         resume=resume_text(plan.states, plan.jobs),
         reused=count_reused(plan.folder, plan.states, [job for job in plan.descriptions if job.id not in started_ids]),
     )
-
-
-def refuse_fusing(settings: Mapping[str, Any]) -> None:
-    """Raise UsageError if a study trains jobs together: they agree with jobs alone up to a tolerance."""
-    stages = ", ".join(fuse_settings(settings))
-    if stages:
-        raise UsageError(
-            f"--exact: jobs of stage {stages} are trained together, and their last bits are not those of jobs alone;"
-            " add fuse=off, or leave --exact out"
-        )
-
-
-def fuse_notes(plan: Plan) -> list[str]:
-    """Return a line for each stage whose jobs are to be trained together and cannot be."""
-    runs = {stage.name: stage.run for stage in plan.study.stages}
-    return [
-        f"stage {stage}: fuse changes nothing, because {runs[stage]} trains one job at a time"
-        for stage in fuse_settings(plan.study.settings)
-        if runs[stage] != FIT_PREDICT_RUN
-    ]
 
 
 def refuse_replacing(plan: Plan, advice: str = "use --replace, or another name for the study with study=NAME") -> None:

@@ -1,4 +1,6 @@
-"""Runs one job by a command of its own and records it: what each command does that `render` writes.
+"""Runs jobs by a command of their own and records them: what each command does that `render` writes.
+
+Most commands have one job; the jobs of a command with several may be trained together.
 
 Thousands of such commands may start at once, on many hosts, without knowing of each other. The first one registers the
 file of descriptions as a plan, under a name that all of them derive from the file. Each command is a task of one common
@@ -126,38 +128,39 @@ def _find_allocation(environment: Mapping[str, str]) -> tuple[str, int | None] |
     return name, int(cpus) if cpus.isdigit() else None
 
 
-class RecordedJob:
-    """A job of a registered file, and its state. Raises UsageError if another job has its address now."""
+class RecordedJobs:
+    """Jobs of a registered file, and their states. Raises UsageError if another job has the address of one now."""
 
-    def __init__(self, root: Root, file: DescriptionsFile, prefix: str, folder: Path) -> None:
-        self.job, self._file, self._folder = file.read_job(prefix), file, folder
-        self.study = root.study_folder(self.job.study)
+    def __init__(self, root: Root, file: DescriptionsFile, prefixes: Sequence[str], folder: Path) -> None:
+        self.jobs = list({job.id: job for job in map(file.read_job, prefixes)}.values())
+        self._file, self._folder = file, folder
+        self.study = root.study_folder(self.jobs[0].study)
         refuse_copy(self.study)
         file.register_plan(root, self.study, folder)
         self._ledger = Ledger(self.study)
-        if self.job.id in self._ledger.plans.superseded:
-            raise UsageError(
-                f"{self.job.short_id}: a later launch of study {self.study.name} has"
-                " replaced this job; render the study again"
-            )
+        for job in self.jobs:
+            if job.id in self._ledger.plans.superseded:
+                raise UsageError(
+                    f"{job.short_id}: a later launch of study {self.study.name} has"
+                    " replaced this job; render the study again"
+                )
         self._states = JobStates(root, self._ledger, RetryPolicies.parse(file.settings["failures"]))
 
-    @property
-    def job_state(self) -> JobState:
-        """The state of the job now."""
+    def states(self) -> list[JobState]:
+        """The states of the jobs now."""
         self._states.refresh()
-        return self._states.of(self.job.id)
+        return [self._states.of(job.id) for job in self.jobs]
 
-    def missing_parent(self) -> str:
+    def missing_parent(self, job: JobDescription) -> str:
         """Return which parent is not done; an empty text if all are done."""
-        states = {parent: self._states.of(parent).state for parent in self.job.parents}
+        states = {parent: self._states.of(parent).state for parent in job.parents}
         reasons = (
             f"its parent {parent[:SHORT_ID_LENGTH]} is {state}" for parent, state in states.items() if state != "done"
         )
         return next(reasons, "")
 
-    def run_job(self) -> JobState:
-        """Run the job, with its retries, or wait while another process runs it; return its state afterwards.
+    def run(self) -> None:
+        """Run the jobs that are not done, with their retries, or wait while another process runs them.
 
         A job that failed or was cancelled is run again, because the person who runs its command wants that.
         """
@@ -166,18 +169,18 @@ class RecordedJob:
         from seedfold.orchestrator.worker.task import run_task
 
         submission_settings = {key: self._file.settings[key] for key in ("cluster", "failures")}
-        if self.job_state.state in STOPPED_STATES:
-            record_resumed(self.study, self._ledger, [self.job.id])
-            run_task(
-                Submission.create(self.study, [self.job.id], submission_settings, self._folder), CommandEnvironment()
-            )
-        else:
+        state_of = {job.id: state.state for job, state in zip(self.jobs, self.states(), strict=True)}
+        left = tuple(job for job, state in state_of.items() if state != "done")
+        stopped = [job for job in left if state_of[job] in STOPPED_STATES]
+        if stopped:
+            record_resumed(self.study, self._ledger, stopped)
+            run_task(Submission.create(self.study, left, submission_settings, self._folder), CommandEnvironment())
+        elif left:
             own_submission = replace(
-                self._shared_submission(submission_settings), jobs=(self.job.id,), code_folder=str(self._folder)
+                self._shared_submission(submission_settings), jobs=left, code_folder=str(self._folder)
             )
             # A number that no other command has: a second start of one task would mean that its earlier worker is dead.
             run_task(own_submission, CommandEnvironment(index=int.from_bytes(os.urandom(6))))
-        return self.job_state
 
     def _shared_submission(self, settings: Mapping[str, Any]) -> Submission:
         """The submission that all commands of the file share."""

@@ -93,7 +93,7 @@ def resume(
     starting, mixed = split_mixed(comparison, today.states, judged, starting)
     if tell is not None:
         tell([one.job for one in starting])
-    check_with_scheduler(study, starting, today.settings)
+    check_with_scheduler(ledger, starting, today.settings)
     if SEARCH in today.settings:
         return _resume_search(root, ledger, starting, today.header(overrides))
     code = choose_snapshots(study, ledger, starting, today.settings, today.code_folder, original_code)

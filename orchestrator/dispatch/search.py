@@ -71,7 +71,7 @@ def launch_search(
     """
     search_settings(plan)
     root, folder = plan.root, plan.folder
-    check_with_scheduler(folder, plan.jobs, plan.study.settings)
+    check_with_scheduler(plan.ledger, plan.jobs, plan.study.settings)
     root.mark_as_root()
     has_snapshot = ClusterSettings.parse(plan.study.settings["cluster"]).snapshot
     launch = SearchLaunch(

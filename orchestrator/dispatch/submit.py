@@ -87,7 +87,7 @@ def _failed_last(starting: Sequence[PlannedJob], ledger: Ledger) -> list[Planned
     return [planned for jobs in stages for planned in sorted(jobs, key=lambda one: one.job.id in last)]
 
 
-def check_with_scheduler(study: StudyFolder, starting: Sequence[PlannedJob], settings: Mapping[str, Any]) -> None:
+def check_with_scheduler(ledger: Ledger, starting: Sequence[PlannedJob], settings: Mapping[str, Any]) -> None:
     """Raise UsageError, before anything is written, if the scheduler would refuse a submission.
 
     On this machine, raise it if workers could not trust the folder of its slots.
@@ -101,7 +101,7 @@ def check_with_scheduler(study: StudyFolder, starting: Sequence[PlannedJob], set
     from seedfold.orchestrator.schedulers.intents import test_submissions
 
     try:
-        test_submissions(study, [planned.job for planned in starting], settings, ())
+        test_submissions(ledger, [planned.job for planned in starting], settings, ())
     except RefusedError as error:
         raise UsageError(f"the scheduler would refuse {error}") from None
 

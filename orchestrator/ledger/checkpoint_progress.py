@@ -1,14 +1,13 @@
 """Whether a job that was stopped has made progress: whether its checkpoint is of a later step than before.
 
-The step stands in the checkpoints that PyTorch writes: those of Seedfold's own trainings, and those of Lightning. It is
-read without PyTorch, and without calling anything that a checkpoint names.
+The step stands in the checkpoints that PyTorch writes: those of Seedfold's own trainings, and those of Lightning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.results.store.passing_errors import try_again
@@ -53,23 +52,13 @@ def _was_written_since(path: Path, since: float) -> bool:
 
 
 def _read_step(path: Path) -> Step | None:
-    """The step of a checkpoint; None for a file that is no checkpoint, is damaged, or does not say it."""
+    """The step of a checkpoint; None for another file, and one that does not say it."""
     if path.suffix not in _SUFFIXES:
         return None
-    from seedfold.orchestrator.ledger.checkpoint_state import read_state
+    # Most tasks begin without a checkpoint, and then need neither pickle nor zipfile.
+    from seedfold.orchestrator.ledger.checkpoint_step import read_step
 
-    try:
-        return _step_of_state(read_state(path))
-    except Exception:
-        # A file that anybody may have written: whatever is wrong with it, it says no step.
-        return None
-
-
-def _step_of_state(state: Any) -> Step | None:
-    if not isinstance(state, Mapping):
-        return None
-    position = state.get("position", {"epoch": state.get("epoch"), "step": state.get("global_step")})
-    step = [position["epoch"], position["step"]]
+    step = read_step(path)
     return step if _is_step(step) else None
 
 

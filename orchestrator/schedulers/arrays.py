@@ -8,7 +8,9 @@ from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.lazy_dataclasses import dataclass, replace
 from seedfold.orchestrator.ledger.submissions import TaskArray
+from seedfold.orchestrator.schedulers.packing import PackedJobs, pack
 from seedfold.orchestrator.settings.cluster import ClusterSettings
+from seedfold.orchestrator.state.fusing import Fusing
 
 _RESERVED_FOR_KEEPERS = 2
 """Part of the limit on queued tasks that is kept free for the keepers of the running array and of the next one."""
@@ -16,14 +18,15 @@ _RESERVED_FOR_KEEPERS = 2
 
 @dataclass(frozen=True, slots=True)
 class ArrayJobs:
-    """The jobs of one array in the order of its tasks, and the stages of their parents."""
+    """The jobs of one array in the order of its tasks; so many of a task are trained ``together`` in one process."""
 
     jobs: tuple[JobDescription, ...]
     array: TaskArray
+    together: int = 1
 
 
 def split_into_arrays(
-    jobs: Iterable[JobDescription], cluster: ClusterSettings, max_array_size: int
+    jobs: Iterable[JobDescription], cluster: ClusterSettings, fusing: Fusing, max_array_size: int
 ) -> Iterator[ArrayJobs]:
     """Yield the arrays; arrays of parents come before those of their children."""
     assert cluster.scheduler is not None
@@ -32,16 +35,16 @@ def split_into_arrays(
         # Two arrays at a time: while the last tasks of one array run, the next array runs too.
         max_tasks = min(max_tasks, max(1, (cluster.scheduler.max_submitted - _RESERVED_FOR_KEEPERS) // 2))
     for group in _group_by_stage_and_resources(jobs):
-        array = make_array(group[0], len(group), cluster)
-        size = max_tasks * array.per_task
-        for start in range(0, len(group), size):
-            yield ArrayJobs(tuple(group[start : start + size]), array)
+        for packed in pack(group, cluster, fusing):
+            array = make_array(packed, cluster)
+            size = max_tasks * array.per_task
+            for start in range(0, len(packed.jobs), size):
+                yield ArrayJobs(packed.jobs[start : start + size], array, packed.together)
 
 
-def make_array(job: JobDescription, count: int, cluster: ClusterSettings) -> TaskArray:
-    """The array for ``count`` jobs like this one: how they are packed into tasks."""
-    assert cluster.scheduler is not None
-    per_task = min(cluster.scheduler.jobs_per_task, count)
+def make_array(packed: PackedJobs, cluster: ClusterSettings) -> TaskArray:
+    """The array of jobs that are packed into tasks: how many of a task run at a time."""
+    job, per_task = packed.jobs[0], min(packed.per_task, len(packed.jobs))
     side_by_side = cluster.slots or (cluster.most_jobs_per_gpu if job.resources.gpus else 1)
     resources = replace(job.resources, auto=()) if job.resources.auto else job.resources
     return TaskArray(job.stage, resources, per_task, min(side_by_side, per_task))

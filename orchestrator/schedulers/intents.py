@@ -12,12 +12,13 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
-from seedfold.orchestrator.ledger.submissions import SUBMISSION_KEYS, Submission
+from seedfold.orchestrator.ledger.submissions import SUBMISSION_KEYS, Submission, TaskArray
 from seedfold.orchestrator.ledger.turns import last_tokens, next_turn, take_turn, without_submitted_since
-from seedfold.orchestrator.schedulers.arrays import make_array, split_into_arrays
+from seedfold.orchestrator.schedulers.arrays import split_into_arrays
 from seedfold.orchestrator.schedulers.backend import RefusedError
 from seedfold.orchestrator.schedulers.registry import get_backend
 from seedfold.orchestrator.settings.cluster import ClusterSettings
+from seedfold.orchestrator.state.fusing import Fusing
 
 
 def make_intents(
@@ -41,14 +42,14 @@ def make_intents(
     backend = get_backend(cluster)
     assert backend is not None
     max_array_size = backend.largest_array()
-    known_tokens = last_tokens(ledger)
+    known_tokens, fusing = last_tokens(ledger), Fusing(ledger, settings)
     while True:
         turn = next_turn(study)
         left = without_submitted_since(ledger, jobs, known_tokens)
         pieces = [
             (snapshot, piece)
             for snapshot, group in _groups(ledger, left, snapshots or _last_snapshots(ledger, left))
-            for piece in split_into_arrays(group, cluster, max_array_size)
+            for piece in split_into_arrays(group, cluster, fusing, max_array_size)
         ]
         tokens = [
             _resubmission_token(ledger, [job.id for job in piece.jobs]) if resubmitted else Submission.new_token()
@@ -94,7 +95,7 @@ def _resubmission_token(ledger: Ledger, jobs: Sequence[str]) -> str:
 
 
 def test_submissions(
-    study: StudyFolder,
+    ledger: Ledger,
     jobs: Sequence[JobDescription],
     settings: Mapping[str, object],
     excluded_nodes: tuple[str, ...],
@@ -105,12 +106,19 @@ def test_submissions(
     assert backend is not None
     array_settings = {key: settings[key] for key in ("cluster", "failures")}
     with tempfile.TemporaryDirectory() as folder:
-        scratch = StudyFolder(Path(folder) / study.name)
-        for piece in split_into_arrays(jobs, cluster, len(jobs)):
-            array = replace(make_array(piece.jobs[0], len(piece.jobs), cluster), exclude=excluded_nodes)
+        scratch = StudyFolder(Path(folder) / ledger.study.name)
+        for piece in split_into_arrays(jobs, cluster, Fusing(ledger, settings), len(jobs)):
+            array = replace(piece.array, exclude=excluded_nodes)
             submission = Submission.create(scratch, [piece.jobs[0].id], array_settings, Path(folder), array=array)
             try:
                 backend.check_submission(submission)
             except RefusedError as error:
                 if not error.queue_full:
-                    raise RefusedError(f"stage {array.stage}: {error}") from None
+                    raise RefusedError(f"stage {array.stage}: {error}{_size_text(array)}") from None
+
+
+def _size_text(array: TaskArray) -> str:
+    """That the jobs of a task make its request so large, for somebody whose request is refused."""
+    if array.per_task == array.side_by_side:
+        return ""
+    return f" (a task of {array.per_task} jobs asks for the time of all; cluster.jobs_per_task=N makes smaller tasks)"

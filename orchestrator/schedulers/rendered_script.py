@@ -75,18 +75,31 @@ class RenderRequest:
 
 @dataclass(frozen=True, slots=True)
 class ScriptJobs:
-    """The jobs of one script, all of one stage; ``parent_scripts`` names the scripts that have their parents."""
+    """The jobs of one script, all of one stage; ``parent_scripts`` names the scripts that have their parents.
+
+    As an ``array`` they have tasks of one job, or of several, of which so many are trained ``together`` in one process.
+    """
 
     name: str
     stage: str
     jobs: tuple[JobDescription, ...]
     parent_scripts: tuple[str, ...]
+    array: TaskArray
+    together: int = 1
 
     @property
-    def array(self) -> TaskArray:
-        """The jobs as an array with one job per task."""
-        job = self.jobs[0]
-        return TaskArray(self.stage, job.resources, per_task=1, side_by_side=1)
+    def tasks(self) -> list[tuple[JobDescription, ...]]:
+        """The jobs of each task of the array."""
+        size = self.array.per_task
+        return [self.jobs[start : start + size] for start in range(0, len(self.jobs), size)]
+
+    def tasks_text(self) -> str:
+        """How many jobs there are, and how they share tasks."""
+        count = count_noun(len(self.jobs), "job")
+        if self.array.per_task == 1:
+            return f"{count}, one task for each"
+        packed = f"{count} in {count_noun(len(self.tasks), 'task')} of {self.array.per_task}"
+        return packed if self.together == 1 else f"{packed}, {self.together} trained together in one process"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,32 +121,40 @@ def make_array_script(
     request: RenderRequest,
     suffix: str,
     directives: Iterable[str],
-    task_lines: Sequence[str],
+    ids: Mapping[str, str],
     *,
     jobs_file_argument: tuple[str, str],
     task_id_expression: str,
 ) -> ScriptFile:
-    """Return the script of an array with one task for each of the ``task_lines``, which hold ids of jobs.
+    """Return the script of an array; ``ids`` has the short ids of its jobs.
 
-    ``jobs`` says in words where a task finds the path of the jobs' file, and names the shell's variable for it;
-    ``task_id_expression`` is the expression of the shell for the id of a task's job.
+    ``jobs_file_argument`` says in words where a task finds the path of the jobs' file, and names the shell's variable
+    for it; ``task_id_expression`` is the expression of the shell for the ids of a task's jobs.
     """
     where, variable = jobs_file_argument
-    stage, count = printable(jobs_of_script.stage), count_noun(len(jobs_of_script.jobs), "job")
+    stage = printable(jobs_of_script.stage)
+    # Several ids of a task are several words.
+    words = f'"{task_id_expression}"' if jobs_of_script.array.per_task == 1 else task_id_expression
     lines = [
         "#!/bin/bash",
-        f"# Stage {stage} of study {request.study}: {count}, one task for each.",
+        f"# Stage {stage} of study {request.study}: {jobs_of_script.tasks_text()}.",
         f"# Submit it in the project's folder, with the path of {JOBS_FILE} {where}.",
         *directives,
         "",
         f"jobs=${{{variable}:-{JOBS_FILE}}}",
         "ids=(",
-        *task_lines,
+        *(_task_line(jobs, ids) for jobs in jobs_of_script.tasks),
         ")",
         *request.setup_lines(jobs_of_script.jobs[0]),
-        f"exec {request.job_command(task_id_expression)}",
+        f"exec {request.job_command(words)}",
     ]
     return make_script(f"{jobs_of_script.name}.{suffix}", lines, executable=False)
+
+
+def _task_line(jobs: Sequence[JobDescription], ids: Mapping[str, str]) -> str:
+    """The line of one task in the array of ids, with the axes of its jobs as a comment."""
+    words, comment = " ".join(ids[job.id] for job in jobs), "; ".join(map(axes_comment, jobs))
+    return f"{words if len(jobs) == 1 else shlex.quote(words)}  # {comment}"
 
 
 SUBMIT_HEAD = (

@@ -117,7 +117,7 @@ class Retries:
 
     def _would_be_refused(self, jobs: Sequence[JobDescription], excluded_nodes: tuple[str, ...]) -> bool:
         try:
-            test_submissions(self._round.study, jobs, self._round.settings, excluded_nodes)
+            test_submissions(self._round.ledger, jobs, self._round.settings, excluded_nodes)
         except (RefusedError, UsageError):
             return True
         return False

@@ -17,7 +17,8 @@ _PER_STAGE_KEYS = ("partition", "account", "qos", "constraint", "exclude", "gpu_
 class SchedulerSettings:
     """Settings of a scheduler; the fields are explained in ``conf/cluster/slurm.yaml`` and ``lsf.yaml``.
 
-    ``gpu_memory`` and the values of ``gpu_types`` in bytes, times in seconds.
+    ``gpu_memory`` and the values of ``gpu_types`` in bytes, times in seconds; ``jobs_per_task`` is None for what
+    ``fuse`` of a study says.
     """
 
     partition: str | None = None
@@ -28,7 +29,7 @@ class SchedulerSettings:
     gpu_memory: int | None = None
     gpu_types: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
-    jobs_per_task: int = 1
+    jobs_per_task: int | None = None
     throttle: int | None = None
     max_submitted: int | None = None
     setup: tuple[str, ...] = ()
@@ -60,7 +61,7 @@ class SchedulerSettings:
             else parse_memory(settings["gpu_memory"], "gpu_memory"),
             gpu_types={str(name): parse_memory(size, f"cluster.gpu_types.{name}") for name, size in types.items()},
             options=_parse_options(settings),
-            jobs_per_task=_parse_count(settings, "jobs_per_task", 1) or 1,
+            jobs_per_task=_parse_count(settings, "jobs_per_task", None),
             throttle=_parse_count(settings, "throttle", None),
             max_submitted=_parse_count(settings, "max_submitted", None, minimum=2),
             margin_s=_parse_count(settings, "margin_s", 300, minimum=0) or 0,

@@ -5,34 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.fusing import FIT_PREDICT_RUN, Fuse, fuse_key, fuse_settings
-from seedfold.jobs.study_keys import SEARCH
+from seedfold.jobs.fusing import Fuse, fuse_key
+from seedfold.orchestrator.state.fusing import Fusing
 from seedfold.orchestrator.state.job_states import JobStates
 from seedfold.orchestrator.worker.job_queue import JobQueue
 from seedfold.orchestrator.worker.log_lines import say
 from seedfold.orchestrator.worker.running_attempt import RunningAttempt, count_processes
 from seedfold.orchestrator.worker.slots import Machine
-from seedfold.orchestrator.worker.study_limit import StudyLimit
 
 
 class JobGroups:
     """Chooses the jobs that train together with one that starts."""
 
-    def __init__(self, states: JobStates, machine: Machine, limit: StudyLimit) -> None:
+    def __init__(self, states: JobStates, machine: Machine) -> None:
         header = states.ledger.plans.header
-        settings = header.settings if header else {}
-        self._fuse_of_stage, self._searches = fuse_settings(settings), SEARCH in settings
-        self._machine, self._limit = machine, limit
+        self._fusing = Fusing(states.ledger, header.settings if header else {})
+        self._machine = machine
         self._keys: dict[str, str] = {}
         self._alone: set[str] = set()
         self._told: set[str] = set()
 
     def fuse_of(self, job: JobDescription) -> Fuse | None:
         """How the jobs of this job's stage train together; None if they do not."""
-        fuse = self._fuse_of_stage.get(job.stage)
-        if fuse is None or job.id in self._alone or self._key(job) in self._alone:
+        fuse = self._fusing.fuse_of(job)
+        if fuse is None or self._is_alone(job) or self._key(job) in self._alone:
             return None
-        reason = self._refusal(job)
+        reason = self._fusing.refusal(job)
         if reason is not None:
             self._tell(f"stage {job.stage}: each job trains alone: {reason}")
             return None
@@ -43,16 +41,6 @@ class JobGroups:
         fuse = self.fuse_of(job)
         return fuse is not None and fuse.measured
 
-    def _refusal(self, job: JobDescription) -> str | None:
-        """Return why jobs like this one cannot be started together; None if they can."""
-        if job.run != FIT_PREDICT_RUN:
-            return f"fuse is for {FIT_PREDICT_RUN}, not {job.run}"
-        if job.resources.gpus:
-            return "it asks for a GPU"
-        if self._searches:
-            return "a search pauses its trials one by one"
-        return "the study is throttled" if self._limit.is_set else None
-
     def mates_of(
         self, job: JobDescription, queue: JobQueue, running: Mapping[str, RunningAttempt]
     ) -> list[JobDescription]:
@@ -62,7 +50,7 @@ class JobGroups:
             return []
         free = max(1, self._machine.count_slots(job.resources) - count_processes(running.values()))
         fits = {one.job.fit for one in running.values()}
-        mates = queue.ready_mates(job, self._key, running, fits, fuse.most * free - 1)
+        mates = queue.ready_mates(job, self._key_of_mates, running, fits, fuse.most * free - 1)
         share = -(-(len(mates) + 1) // free)
         return mates[: min(fuse.most, share) - 1]
 
@@ -82,6 +70,13 @@ class JobGroups:
         if not again:
             self._alone.add(self._key(job))
         say(f"stage {job.stage}: {reason}")
+
+    def _is_alone(self, job: JobDescription) -> bool:
+        return job.id in self._alone or self._fusing.has_failed(job)
+
+    def _key_of_mates(self, job: JobDescription) -> str:
+        """What jobs have in common that start together; a job that starts alone has it with no other."""
+        return job.id if self._is_alone(job) else self._key(job)
 
     def _key(self, job: JobDescription) -> str:
         if job.id not in self._keys:

@@ -43,11 +43,6 @@ class StudyLimit:
         begun = (job for job in others if (ledger.record_of(job).latest_event or {}).get("e") == "started")
         return sum(self._states.of(job).state == "running" for job in begun if job not in running)
 
-    @property
-    def is_set(self) -> bool:
-        """Whether the study is throttled."""
-        return self._limit is not None
-
     def acquire_slot(
         self, resources: Resources, running: Collection[str], processes: int, places: GpuPlaces | None = None
     ) -> Slot | None:

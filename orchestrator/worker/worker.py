@@ -64,7 +64,7 @@ class Worker:
         self.machine, self.grace_s = environment.machine(cluster, study.path), cluster.grace_s
         self.limit = StudyLimit(self.states, submission, self.machine)
         self.wait_record = WaitRecord(root, study, submission, self.machine, self.limit)
-        self.groups = JobGroups(self.states, self.machine, self.limit)
+        self.groups = JobGroups(self.states, self.machine)
         self.heartbeat = Heartbeat(study, submission, environment.index, environment.restart)
         self.storage = StorageWait(submission.folder, self._beat, self._may_wait)
         self.events = AttemptEvents(study, submission, environment.node, self.storage, environment.index)

@@ -8,7 +8,7 @@ import pytest
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.fusing import FIT_PREDICT_RUN, Fuse, fuse_key, fuse_settings
+from seedfold.jobs.fusing import FIT_PREDICT_RUN, Fuse, FuseKeys, fuse_key, fuse_settings
 from seedfold.jobs.resources import Resources
 
 CONFIG = {
@@ -37,7 +37,8 @@ def job(stage: str = "train", cpus: int = 1, **changed: Any) -> JobDescription:
     ],
 )
 def test_values_that_change_no_shape_keep_jobs_together(changed: dict[str, Any]) -> None:
-    assert fuse_key(job(**changed)) == fuse_key(job())
+    keys = FuseKeys()
+    assert fuse_key(job(**changed)) == keys.of(job(**changed)) == keys.of(job()) == fuse_key(job())
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,8 @@ def test_values_that_change_no_shape_keep_jobs_together(changed: dict[str, Any])
     ],
 )
 def test_values_that_may_change_a_shape_keep_them_apart(changed: dict[str, Any]) -> None:
-    assert fuse_key(job(**changed)) != fuse_key(job())
+    keys = FuseKeys()
+    assert fuse_key(job(**changed)) == keys.of(job(**changed)) != keys.of(job()) == fuse_key(job())
 
 
 def test_words_and_numbers_are_read() -> None:

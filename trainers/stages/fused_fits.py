@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from seedfold.jobs.fusing import FUSED_FILE, FusedFits
+from seedfold.jobs.fusing import FUSED_FILE, FusedFits, config_refusal
 from seedfold.jobs.work import RunInterrupted, Work
 from seedfold.results.store.atomic_files import replace_file
 from seedfold.trainers.data.job_data import load_data
@@ -20,7 +20,7 @@ from seedfold.trainers.fused.training import measure, shape_refusal, train, try_
 from seedfold.trainers.learning import classical, training
 from seedfold.trainers.learning.checkpoint_files import FIT_FILE
 from seedfold.trainers.setup.process_limits import prepare_process
-from seedfold.trainers.setup.settings import PredictSettings, TrainerSettings
+from seedfold.trainers.setup.settings import TrainerSettings
 
 _MARGIN = 1.1
 """How much faster training together has to be to be chosen: below that, jobs that end one by one are better."""
@@ -32,7 +32,7 @@ def fit_together(works: Sequence[Work], *, measured: bool) -> FusedFits:
 
     If ``measured``, do so only if it is faster. Raises RunInterrupted when asked to stop; the jobs can then go on.
     """
-    refusal = settings_refusal(works[0])
+    refusal = config_refusal(works[0].config)
     if refusal:
         return _alone(refusal)
     prepare_process(TrainerSettings.from_config(works[0].config))
@@ -58,35 +58,6 @@ def fit_together(works: Sequence[Work], *, measured: bool) -> FusedFits:
 
 def _alone(reason: str) -> FusedFits:
     return FusedFits(f"each job trains alone: {reason}", again=False)
-
-
-def settings_refusal(work: Work) -> str | None:
-    """Return why jobs with this configuration cannot be fitted together; None if nothing there forbids it."""
-    settings = TrainerSettings.from_config(work.config)
-    only: Mapping[str, tuple[Any, Any]] = {
-        "accelerator": (settings.accelerator, "cpu"),
-        "precision": (settings.precision, "32-true"),
-        "accumulate": (settings.accumulate, 1),
-        "micro_batch": (settings.micro_batch, None),
-        "head_monitor": (settings.head_monitor, None),
-        "train_metrics": (settings.train_metrics, None),
-        "callbacks": ({name: node for name, node in settings.callbacks.items() if node}, {}),
-    }
-    for key, (value, known) in only.items():
-        if value != known:
-            return f"trainer.{key}: {value} is not known to networks that train together"
-    keep = (work.config.get("checkpoint") or {}).get("keep", "last+best")
-    if keep not in ("last+best", "last", "none"):
-        return f"checkpoint.keep: {keep} keeps a state of each epoch"
-    if (work.config.get("logger") or {}).get("_target_"):
-        return "logger: a logger follows one job"
-    stopping = (settings.early_stopping or {}).get("_target_", "EarlyStopping")
-    if stopping.rpartition(".")[2] != "EarlyStopping":
-        return f"trainer.early_stopping: {stopping} is not that of Lightning"
-    prediction = PredictSettings.from_config(work.config)
-    if prediction.weights_path is not None or prediction.source:
-        return "predict: these jobs only predict"
-    return None
 
 
 def _prepare(work: Work) -> Replica | None:

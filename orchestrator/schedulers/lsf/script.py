@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.orchestrator.schedulers.lsf.directives import directive_lines
@@ -14,14 +15,13 @@ from seedfold.orchestrator.schedulers.rendered_script import (
     RenderRequest,
     ScriptFile,
     ScriptJobs,
-    axes_comment,
     make_array_script,
     make_script,
     safe_name,
     short_ids,
 )
 
-_TASK_ID = '"${ids[LSB_JOBINDEX - 1]}"'
+_TASK_ID = "${ids[LSB_JOBINDEX - 1]}"
 _SUBMIT_FUNCTION = r"""
 # submit FILE [OPTION]...: submits FILE with these options of bsub; $id is then the number of the job.
 submit() {
@@ -38,15 +38,15 @@ def scripts(jobs_of_scripts: Sequence[ScriptJobs], render_request: RenderRequest
     """Yield the script of each part's array, and the script that submits all of them."""
     ids = short_ids(jobs_of_scripts)
     for part in jobs_of_scripts:
-        yield _array_script(part, render_request, [f"{ids[job.id]}  # {axes_comment(job)}" for job in part.jobs])
+        yield _array_script(part, render_request, ids)
     yield _submit_all_script(jobs_of_scripts, render_request)
 
 
-def _array_script(jobs_of_script: ScriptJobs, render_request: RenderRequest, task_lines: Sequence[str]) -> ScriptFile:
+def _array_script(jobs_of_script: ScriptJobs, render_request: RenderRequest, ids: Mapping[str, str]) -> ScriptFile:
     request = replace(
         array_request(jobs_of_script.array, render_request.cluster, _script_dialect(render_request)),
         name=f"{render_request.study}.{safe_name(jobs_of_script.stage)}",
-        array_size=len(jobs_of_script.jobs),
+        array_size=len(jobs_of_script.tasks),
         output=f"{jobs_of_script.name}.%J.%I.out",
         rerunnable=False,
     )
@@ -56,7 +56,7 @@ def _array_script(jobs_of_script: ScriptJobs, render_request: RenderRequest, tas
         render_request,
         "bsub",
         directive_lines(request),
-        task_lines,
+        ids,
         jobs_file_argument=jobs_file_argument,
         task_id_expression=_TASK_ID,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from seedfold.orchestrator.schedulers.rendered_script import (
@@ -13,7 +13,6 @@ from seedfold.orchestrator.schedulers.rendered_script import (
     RenderRequest,
     ScriptFile,
     ScriptJobs,
-    axes_comment,
     make_array_script,
     make_script,
     require_one_line,
@@ -23,14 +22,14 @@ from seedfold.orchestrator.schedulers.rendered_script import (
 from seedfold.orchestrator.schedulers.slurm.backend import task_options
 from seedfold.orchestrator.schedulers.task_request import time_limit_s, warning_s
 
-_TASK_ID = '"${ids[SLURM_ARRAY_TASK_ID - 1]}"'
+_TASK_ID = "${ids[SLURM_ARRAY_TASK_ID - 1]}"
 
 
 def scripts(jobs_of_scripts: Sequence[ScriptJobs], request: RenderRequest) -> Iterator[ScriptFile]:
     """Yield the script of each part's array, and the script that submits all of them."""
     ids = short_ids(jobs_of_scripts)
     for part in jobs_of_scripts:
-        yield _array_script(part, request, [f"{ids[job.id]}  # {axes_comment(job)}" for job in part.jobs])
+        yield _array_script(part, request, ids)
     yield _submit_all_script(jobs_of_scripts, request)
 
 
@@ -42,14 +41,14 @@ def directive(key: str, value: Any) -> str:
     return f"#SBATCH --{key}={shlex.quote(text)}"
 
 
-def _array_script(jobs_of_script: ScriptJobs, request: RenderRequest, task_lines: Sequence[str]) -> ScriptFile:
+def _array_script(jobs_of_script: ScriptJobs, request: RenderRequest, ids: Mapping[str, str]) -> ScriptFile:
     array = jobs_of_script.array
     batch = request.batch.for_resources(array.resources)
     throttle = f"%{batch.throttle}" if batch.throttle else ""
     needed_options = task_options(array, batch, request.cluster.most_jobs_per_gpu, warning_s(array, batch))
     sbatch_options = {
         "job-name": f"{request.study}.{safe_name(jobs_of_script.stage)}",
-        "array": f"1-{len(jobs_of_script.jobs)}{throttle}",
+        "array": f"1-{len(jobs_of_script.tasks)}{throttle}",
         "time": -(-time_limit_s(array, batch) // 60),
         "output": f"{jobs_of_script.name}.%A_%a.out",
         **{key.replace("_", "-"): value for key, value in needed_options.items()},
@@ -60,7 +59,7 @@ def _array_script(jobs_of_script: ScriptJobs, request: RenderRequest, task_lines
         request,
         "sbatch",
         lines,
-        task_lines,
+        ids,
         jobs_file_argument=("as its argument", "1"),
         task_id_expression=_TASK_ID,
     )

@@ -11,7 +11,8 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,16 @@ from in_bash import in_bash
 from toyproject import SEEDFOLD, Toy, make_toy, read_files, wait_until
 
 from seedfold.jobs.description import JobDescription
+from seedfold.jobs.fusing import FIT_PREDICT_RUN
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.dispatch.render import TARGETS, split_into_scripts
-from seedfold.orchestrator.schedulers.rendered_script import JOBS_FILE
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.ledger.ledger import Ledger
+from seedfold.orchestrator.schedulers.rendered_script import JOBS_FILE, RenderRequest, ScriptJobs
 from seedfold.orchestrator.schedulers.slurm.script import directive
+from seedfold.orchestrator.schedulers.slurm.script import scripts as slurm_scripts
+from seedfold.orchestrator.settings.cluster import ClusterSettings
+from seedfold.orchestrator.state.fusing import Fusing
 
 GOLDEN = Path(__file__).with_name("golden")
 CLUSTER = ("cluster=slurm", "cluster.partition=long", "cluster.throttle=2", "cluster.setup=[module load cuda]")
@@ -55,9 +62,9 @@ def run(toy: Toy, *command: str | Path, **environment: str) -> subprocess.Comple
     )
 
 
-def record(toy: Toy, folder: Path, job: str) -> subprocess.CompletedProcess[str]:
-    """Run the command of one job."""
-    return toy.run_in_process("run", job, "--jobs", str(folder / JOBS_FILE), "--record")
+def record(toy: Toy, folder: Path, *jobs: str) -> subprocess.CompletedProcess[str]:
+    """Run the command of one job, or of several."""
+    return toy.run_in_process("run", *jobs, "--jobs", str(folder / JOBS_FILE), "--record")
 
 
 def ids_of(folder: Path) -> list[str]:
@@ -107,19 +114,49 @@ def job(number: int, stage: str = "a", parents: Sequence[str] = (), **resources:
     return JobDescription(f"{number:064x}", "s", stage, {"n": number}, {}, tuple(parents), asked, "r")
 
 
-def test_arrays_are_cut_by_resources_and_size_and_follow_those_of_their_parents() -> None:
+@pytest.fixture
+def split(tmp_path: Path) -> Callable[..., list[ScriptJobs]]:
+    """Cut jobs into scripts, for a study that trains some of them together if the test says so."""
+
+    def of(jobs: Sequence[JobDescription], most: int | None, arrays: bool, **fuse: int) -> list[ScriptJobs]:
+        fusing = Fusing(Ledger(Root(tmp_path / "runs").study_folder("s")), {"fuse": fuse})
+        return list(split_into_scripts(jobs, most, fusing, ClusterSettings.parse({}), arrays=arrays))
+
+    return of
+
+
+def test_arrays_are_cut_by_resources_and_size_and_follow_those_of_their_parents(
+    split: Callable[..., list[ScriptJobs]],
+) -> None:
     parents = [job(1), job(2, gpus=1), job(3)]
     child = job(4, "b", [parents[1].id])
-    parts = list(split_into_scripts([*parents, child, parents[0]], None, arrays=True))
+    parts = split([*parents, child, parents[0]], None, arrays=True)
     assert [(part.name, len(part.jobs), part.parent_scripts) for part in parts] == [
         ("01_a_001", 2, ()),
         ("01_a_002", 1, ()),
         ("02_b", 1, ("01_a_002",)),
     ]
     many = [job(number) for number in range(2001)]
-    assert [len(part.jobs) for part in split_into_scripts(many, None, arrays=True)] == [1000, 1000, 1]
-    assert [len(part.jobs) for part in split_into_scripts(many, None, arrays=False)] == [2001]
-    assert [part.name for part in split_into_scripts(many, 1500, arrays=False)] == ["01_a_001", "01_a_002"]
+    assert [len(part.jobs) for part in split(many, None, arrays=True)] == [1000, 1000, 1]
+    assert [len(part.jobs) for part in split(many, None, arrays=False)] == [2001]
+    assert [part.name for part in split(many, 1500, arrays=False)] == ["01_a_001", "01_a_002"]
+
+
+def test_jobs_that_train_together_are_one_task_of_an_array(split: Callable[..., list[ScriptJobs]]) -> None:
+    jobs = [replace(job(number, time_s=600), run=FIT_PREDICT_RUN) for number in range(5)]
+    parts = split([*jobs, job(5)], None, arrays=True, a=3)
+    assert [(part.name, len(part.jobs)) for part in parts] == [("01_a_001", 3), ("01_a_002", 2), ("01_a_003", 1)]
+    request = RenderRequest("s", {"cluster": {"executor": "slurm", "throttle": 7}})
+    [three, two, alone, _] = [one.text for one in slurm_scripts(parts, request)]
+    assert "# Stage a of study s: 3 jobs in 1 task of 3, 3 trained together in one process.\n" in three
+    assert "#SBATCH --array=1-1%7\n#SBATCH --time=35\n" in three
+    ids = " ".join(one.id for one in jobs[:3])
+    assert f"ids=(\n'{ids}'  # n=0; n=1; n=2\n)\n" in three
+    assert "exec seedfold run ${ids[SLURM_ARRAY_TASK_ID - 1]} --jobs" in three
+    assert "#SBATCH --time=25\n" in two
+    assert 'exec seedfold run "${ids[SLURM_ARRAY_TASK_ID - 1]}" --jobs' in alone
+    assert [part.array.per_task for part in split(jobs, 1, arrays=True, a=2)] == [2, 2, 1]
+    assert [len(part.jobs) for part in split(jobs, None, arrays=False, a=3)] == [5]
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
@@ -260,7 +297,10 @@ def test_a_cancelled_job_comes_back_with_its_command(toy: Toy) -> None:
     assert toy.states("light") == {"done": 1, "cancelled": 2}
     assert record(toy, folder, other).returncode == 0
     assert toy.states("light") == {"done": 2, "cancelled": 1}
-    assert set(toy.executions()) == {one, other}, third
+    assert set(toy.executions()) == {one, other}
+    both = record(toy, folder, other, third)
+    assert (both.returncode, both.stdout.count("is done already"), both.stdout.count(": starts")) == (0, 1, 1)
+    assert toy.executions() == {one: 1, other: 1, third: 1}
 
 
 @pytest.mark.slow

@@ -16,7 +16,10 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.dispatch.render import TARGETS, render
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.schedulers.rendered_script import JOBS_FILE, RenderRequest
+from seedfold.orchestrator.state.fusing import Fusing
 
 ODD = " '\"$`\\;&|<>(){}[]*?~#!%=-\n\r\t1é漢\u00a0\u2028"
 HOSTILE = st.text(st.sampled_from(ODD), max_size=12) | st.text(st.characters(codec="utf-8"), max_size=12)
@@ -35,8 +38,9 @@ def hostile_jobs(stages: Sequence[str], value: str) -> list[JobDescription]:
 
 def refusal(out: Path, target: str, order: RenderRequest, jobs: Sequence[JobDescription]) -> str | None:
     """Render; return what was said if it was refused."""
+    fusing = Fusing(Ledger(Root(Path("nowhere")).study_folder("s")), order.settings)
     try:
-        render(out, target, order, jobs, jobs)
+        render(out, target, order, jobs, jobs, fusing)
     except UsageError as error:
         return str(error)
     return None
