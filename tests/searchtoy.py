@@ -7,6 +7,12 @@ from typing import Any
 
 from toyproject import Toy
 
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.ledger.ledger import Ledger
+from seedfold.orchestrator.search.study_search import StudySearch
+from seedfold.orchestrator.settings.failures import RetryPolicies
+from seedfold.orchestrator.state.job_states import JobStates
+
 CURVE_MODULE = '''
 """Jobs that train for so many epochs, pause where they are told to, and count every epoch that they train."""
 
@@ -70,6 +76,14 @@ def add_hunt(toy: Toy, **changed: str) -> None:
         lines[place] = text
     (toy.folder / "toy" / "curve.py").write_text(CURVE_MODULE)
     toy.write_experiment("hunt", "\n".join(lines) + "\n")
+
+
+def open_search(toy: Toy, study: str = "hunt") -> StudySearch:
+    """The search as another process sees it."""
+    ledger = Ledger(toy.study(study))
+    assert ledger.plans.header is not None
+    policies = RetryPolicies.parse(ledger.plans.header.settings["failures"])
+    return StudySearch(JobStates(Root(toy.root), ledger, policies))
 
 
 def trained_epochs(toy: Toy) -> list[str]:

@@ -76,10 +76,9 @@ class SearchPool:
             # Most jobs of a long search are done or paused.
             if job in self._over or self._search.ledger.record_of(job).is_paused:
                 continue
-            state = states.of(job).state
-            if state == "done":
+            if states.of(job).state == "done":
                 self._over.add(job)
-            elif state == "submitted" and self._search.memory_of(description) <= self._memory_bytes:
+            elif self._search.is_ready(job) and self._search.memory_of(description) <= self._memory_bytes:
                 yield description
 
     def decide(self, queue: JobQueue, running: Collection[str]) -> bool:
@@ -105,15 +104,19 @@ class SearchPool:
 
         Somebody submits a larger one when the tasks of this array have ended, or when a person looks.
         """
-        jobs = [self._search.ledger.plans.jobs[job] for job in self._search.open_jobs()]
-        states = self._search.states
-        return bool(jobs) and all(
-            self._search.memory_of(job) > self._memory_bytes and states.of(job.id).state == "submitted" for job in jobs
+        states, search = self._search.states, self._search
+        left = [
+            job
+            for job in search.planned_open_jobs()
+            if states.of(job.id).state != "submitted" or search.is_ready(job.id)
+        ]
+        return bool(left) and all(
+            search.memory_of(job) > self._memory_bytes and states.of(job.id).state == "submitted" for job in left
         )
 
     def _may_start(self, job: str) -> bool:
         """Whether a queued job waits for a worker, and none has begun it since the ledger was read."""
-        return self._search.states.of(job).state == "submitted" and not has_live_claim(self._search.ledger.study, job)
+        return self._search.is_ready(job) and not has_live_claim(self._search.ledger.study, job)
 
     def _tell(self, trouble: str) -> None:
         """Say once why the search does not go on."""

@@ -9,19 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from searchtoy import add_hunt, decision_files, search_of, trained_epochs
+from searchtoy import add_hunt, decision_files, open_search, search_of, trained_epochs
 from toyproject import Toy, make_toy, wait_until
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.events import EventWriter
-from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.search_decisions import PRUNED, pruned_jobs
 from seedfold.orchestrator.search.study_search import StudySearch
 from seedfold.orchestrator.search.trial_jobs import ChangedStudyError
 from seedfold.orchestrator.search.warm_start import read_warm_trials
-from seedfold.orchestrator.settings.failures import RetryPolicies
-from seedfold.orchestrator.state.job_states import JobStates
 
 
 @pytest.fixture
@@ -32,14 +28,6 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     toy = make_toy(tmp_path / "project")
     add_hunt(toy)
     return toy
-
-
-def open_search(toy: Toy) -> StudySearch:
-    """The search as another process sees it."""
-    ledger = Ledger(toy.study("hunt"))
-    assert ledger.plans.header is not None
-    policies = RetryPolicies.parse(ledger.plans.header.settings["failures"])
-    return StudySearch(JobStates(Root(toy.root), ledger, policies))
 
 
 def end_jobs(toy: Toy, kind: str, number: int, score: float = 0.0, epochs: int = 1) -> None:
