@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import SeedfoldError
 from seedfold.orchestrator.ledger.claims import has_live_claim
-from seedfold.orchestrator.ledger.plans import Plans
+from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.state.job_states import JobStates
@@ -72,7 +72,7 @@ class SearchPool:
 
     def _open_jobs(self) -> Iterator[JobDescription]:
         states = self._search.states
-        for job, description in self._search.ledger.plans.trial_jobs.items():
+        for job, description in open_to_all(self._search.ledger).items():
             # Most jobs of a long search are done or paused.
             if job in self._over or self._search.ledger.record_of(job).is_paused:
                 continue
@@ -135,10 +135,15 @@ class SearchPool:
         return not self.is_over()
 
 
-def jobs_of_task(submission: Submission, index: int, plans: Plans) -> list[JobDescription]:
+def open_to_all(ledger: Ledger) -> dict[str, JobDescription]:
+    """The planned jobs of a search, which any of its workers may run; not those that a person has run again."""
+    return {job: one for job, one in ledger.plans.trial_jobs.items() if job not in ledger.rerun_attempts}
+
+
+def jobs_of_task(submission: Submission, index: int, ledger: Ledger) -> list[JobDescription]:
     """The jobs of a task; for a worker of a search all its jobs that are planned."""
     own = submission.jobs_of_task(index)
-    return list(plans.trial_jobs.values()) if SEARCH_JOB in own else [plans.jobs[job] for job in own]
+    return list(open_to_all(ledger).values()) if SEARCH_JOB in own else [ledger.plans.jobs[job] for job in own]
 
 
 def is_excused(pool: SearchPool | None, running: RunningAttempt) -> bool:

@@ -58,9 +58,11 @@ def test_a_search_is_shown_everywhere(toy: Toy) -> None:
     refused = toy.run_in_process("results", "hunt", "trials", "--where", "seed=0")
     assert refused.returncode == 2
     assert "--where: the table trials has no such option" in refused.stderr
-    refused = toy.run_in_process("rerun", "hunt", "--stage", "train")
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert "study hunt searches: its jobs are not run again" in refused.stderr
+    render = "render", "--config-dir", "conf", "--target", "shell", "--out", "scripts", "experiment=hunt"
+    refused = toy.run_in_process(*render)
+    assert refused.returncode == 2
+    assert "render one of its points with ~search and the values" in refused.stderr
+    assert "hunt: 1 command in 1 file" in toy.run_in_process(*render, "~search", "x=0.3").stdout
     assert f"rung: {TRIALS} of 1 epochs" in toy.run_in_process("status", "hunt").stdout
 
     client = open_page(toy.root)

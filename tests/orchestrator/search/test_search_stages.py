@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from searchtoy import CURVE_MODULE, open_search, search_of
+from searchtoy import CURVE_MODULE, open_search, search_of, trained_epochs
 from toyproject import Toy, make_toy
 
 from seedfold.orchestrator.ledger.events import EventWriter
@@ -182,3 +182,11 @@ def test_later_stages_run_for_trials_that_were_trained_to_their_end(tmp_path: Pa
         settings = replace(search.settings, stage=None, halving=None, metrics=(metric,))
         [told] = ended_trials([trial], search.states, settings, is_cancelled=False)
         assert told.values == pytest.approx([value])
+
+    # A person has a training done again, from its beginning, and what follows from it. The search has decided already.
+    before = len(trained_epochs(toy)), len(search.decisions.records)
+    toy.output_of("rerun", "hunt", "--stage", "train", "--limit", "1", "--wait")
+    assert len(trained_epochs(toy)) == before[0] + 3
+    assert len((toy.data / "judged.txt").read_text().split()) == len(judged) + 1
+    assert toy.states("hunt").keys() <= {"done", "paused", "cancelled"}
+    assert len(open_search(toy).decisions.records) == before[1]

@@ -213,6 +213,10 @@ def test_cancel_ends_a_search_and_resume_goes_on(toy: Toy) -> None:
     assert not again.is_over()
     assert [trial.state for trial in again.history()] == ["running", "running"]
     assert toy.states("hunt").keys() <= {"submitted", "waiting"}
+    toy.output_of("hold", "hunt")
+    assert not any(again.states.refresh() and again.is_ready(job) for job in again.open_jobs())
+    toy.output_of("release", "hunt")
+    assert not any(again.states.refresh() and again.states.of(job).is_held for job in again.open_jobs())
 
 
 def test_the_best_trial_is_trained_to_its_end_with_more_seeds(toy: Toy) -> None:
