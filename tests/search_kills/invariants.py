@@ -18,7 +18,8 @@ from simulated_search import SimulatedSearch
 from seedfold.orchestrator.ledger.events import Event, EventReader
 from seedfold.orchestrator.ledger.search_decisions import RecordedDecision
 from seedfold.orchestrator.search.decide import next_decision
-from seedfold.orchestrator.search.study_search import StudySearch, _ToldTrials
+from seedfold.orchestrator.search.study_search import StudySearch
+from seedfold.orchestrator.search.told_trials import ToldTrials
 
 _FILES = (
     *ALLOWED_FILES,
@@ -79,7 +80,7 @@ class Check:
     def _follow_from_history(self) -> Iterator[str]:
         """Each decision is the one that follows from what was known, and no result is told twice."""
         for number, decision in enumerate(self.decisions):
-            history = _ToldTrials().after(self.decisions[:number]).history(decision.told, {})
+            history = ToldTrials().after(self.decisions[:number]).history(decision.told, {})
             expected = next_decision(replace(self.search.settings, parallel=len(history) + 1), history)
             found = (decision.kind, decision.trial, dict(decision.params), decision.rung, decision.epochs)
             if expected is None or found != (

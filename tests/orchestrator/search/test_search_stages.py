@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from searchtoy import CURVE_MODULE, open_search, search_of, trained_epochs
+from searchtoy import add_stages, open_search, search_of, trained_epochs
 from toyproject import Toy, make_toy
 
 from seedfold.orchestrator.ledger.events import EventWriter
@@ -15,63 +15,15 @@ from seedfold.orchestrator.ledger.search_decisions import PRUNED
 from seedfold.orchestrator.search.study_search import StudySearch
 from seedfold.orchestrator.search.trial_results import OpenTrial, ended_trials
 
-STAGES_MODULE = '''
-"""The stages beside the training: one that prepares, and one that judges what was trained."""
-
-import json
-from pathlib import Path
-
-from toy.light import note
-
-
-def prepare(work):
-    note(Path(work.config["paths"]["data"]) / "prepared.txt", work.description.id)
-
-
-def judge(work):
-    """The score on new data."""
-    note(Path(work.config["paths"]["data"]) / "judged.txt", work.description.id)
-    metric = {"split": "test", "head": "main", "metric": "score", "value": 10 * work.config["x"]}
-    (work.staging / "metrics.json").write_text(json.dumps([metric]))
-'''
-STUDY = """# @package _global_
-study: hunt
-note: fine
-x: 0.5
-epochs: 9
-sleep_s: 0.0
-paths: {data: data}
-resources: {cpus: 1, memory: 1GB, time: 5min}
-stages:
-  prepare: {run: toy.more.prepare, uses: [note]}
-  train: {run: toy.curve.run, after: prepare, matrix: {seed: [0, 1]}}
-  judge: {run: toy.more.judge, after: train, uses: [paths]}
-search:
-  space: {x: {uniform: [0.1, 1]}}
-  sampler: random
-  trials: 6
-  metric: val/score
-  stage: train
-  halving: {min: 1, max: 9, eta: 3}
-  parallel: 4
-  seed: 3
-"""
-
-
-def write_stages(toy: Toy, text: str = STUDY) -> Toy:
-    """Write the study ``hunt`` of three stages."""
-    (toy.folder / "toy" / "curve.py").write_text(CURVE_MODULE)
-    (toy.folder / "toy" / "more.py").write_text(STAGES_MODULE)
-    toy.write_experiment("hunt", text)
-    return toy
-
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     """The project whose workers are not started: the test does what they would do."""
     for module in ("search", "submit"):
         monkeypatch.setattr(f"seedfold.orchestrator.dispatch.{module}.start_worker", lambda submission: None)
-    return write_stages(make_toy(tmp_path / "project"))
+    toy = make_toy(tmp_path / "project")
+    add_stages(toy)
+    return toy
 
 
 def launch(toy: Toy, *args: str) -> StudySearch:
@@ -161,7 +113,8 @@ def test_a_stage_that_says_nothing_of_a_trial_is_refused(toy: Toy, override: str
 
 
 def test_later_stages_run_for_trials_that_were_trained_to_their_end(tmp_path: Path) -> None:
-    toy = write_stages(make_toy(tmp_path / "project"))
+    toy = make_toy(tmp_path / "project")
+    add_stages(toy)
     ended = toy.launch("--wait", "search.parallel=2", "search.halving.max=3", "epochs=3", experiment="hunt")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert len((toy.data / "prepared.txt").read_text().split()) == 1
