@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from threading import Thread
@@ -261,8 +261,7 @@ class StudySearch:
         elif decision.kind == "promote":
             self._record("promoted", [job for job in jobs if self._is_before(job, decision)])
         elif decision.kind == "prune":
-            others = self._told.jobs_of_others(decision.trial)
-            self._record("cancelled", [job for job in jobs if self._is_stopped(job, others)], reason=PRUNED)
+            self._record("cancelled", self._jobs_to_stop(decision.trial, jobs), reason=PRUNED)
         else:
             fates = JobFates(self.states)
             failed = [job for job in jobs if self.states.of(job).state == "failed" and fates.of(job) == "failed"]
@@ -270,11 +269,12 @@ class StudySearch:
             waiting = [job for job in failed if self.ledger.record_of(job).resumed_at < decision.time]
             self._record("resumed", waiting if self._is_last(decision) else [])
 
-    def _is_stopped(self, job: str, others: Collection[str]) -> bool:
-        """Whether a job of a trial that is given up is stopped; not one that a person wants, or that others have."""
-        state = self.states.of(job).state
-        may_run = state in ACTIVE_STATES or state in {"waiting", "lost"}
-        return may_run and job not in others and not self.ledger.record_of(job).trains_to_end
+    def _jobs_to_stop(self, trial: int, jobs: Sequence[str]) -> list[str]:
+        """The jobs of a trial that is given up which may run, and which neither a person nor another trial wants."""
+        open_states = {*ACTIVE_STATES, "waiting", "lost"}
+        found = [job for job in jobs if self.states.of(job).state in open_states]
+        others = self._told.jobs_of_others(trial) if found else ()
+        return [job for job in found if job not in others and not self.ledger.record_of(job).trains_to_end]
 
     def _plan(self, decision: RecordedDecision, jobs: Sequence[JobDescription]) -> None:
         header = self.ledger.plans.header
