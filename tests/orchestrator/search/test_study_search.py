@@ -242,6 +242,13 @@ def test_the_best_trial_is_trained_to_its_end_with_more_seeds(toy: Toy) -> None:
     assert "--best: name the study of the search" in refused.stderr
 
 
+def test_a_searched_key_may_be_added_to_the_configuration(toy: Toy) -> None:
+    add_hunt(toy, space="  space: {x: {uniform: [0, 1]}, +note: [a, b]}")
+    launch(toy)
+    jobs = open_search(toy).ledger.plans.trial_jobs.values()
+    assert [job.config["note"] for job in jobs] == [job.axes["note"] for job in jobs]
+
+
 def test_a_search_begins_with_what_another_study_has_found(toy: Toy) -> None:
     launch(toy)
     end_jobs(toy, "paused", 0, 0.2)
