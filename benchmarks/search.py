@@ -2,8 +2,8 @@
 
 Trainings take a tenth of the time or all of it, depending on the point. Seedfold's search is measured beside Hydra's
 Optuna sweeper, which asks for a batch of trials and waits for all of them, with the launchers joblib and submitit; and
-its successive halving beside Ray Tune's ASHA, which stops trials where Seedfold pauses them. Peers that are not
-installed are left out.
+its successive halving beside Ray Tune's ASHA, which stops trials where Seedfold pauses them. A peer that is not
+installed is named as such, without figures.
 """
 
 from __future__ import annotations
@@ -36,16 +36,17 @@ def whole_trainings(folder: Path, size: Size) -> list[Figure]:
         ("joblib", "hydra_plugins.hydra_joblib_launcher"),
         ("submitit_local", "hydra_plugins.hydra_submitit_launcher"),
     ):
+        peer = f"Optuna sweeper, {launcher}"
         if not has_modules("hydra_plugins.hydra_optuna_sweeper", module):
+            figures.append(Figure("idle places", ours.idle_percent, None, f"{peer}: not installed", "%", most=5))
             continue
         theirs = search_with_optuna_sweeper(folder / launcher, size, launcher)
-        peer = f"Optuna sweeper, {launcher}"
         figures += [
             Figure("idle places", ours.idle_percent, theirs.idle_percent, peer, "%", most=5),
             Figure(f"{size.trials} trials", ours.duration_s, theirs.duration_s, peer),
             Figure("time to a good score", ours.seconds_to(GOOD_SCORE), theirs.seconds_to(GOOD_SCORE), peer),
         ]
-    return figures or [Figure("idle places", ours.idle_percent, unit="%", most=5)]
+    return figures
 
 
 def halved_trainings(folder: Path, size: Size) -> list[Figure]:
@@ -64,7 +65,8 @@ def _halved(
     name: str, read: Callable[[Outcome], float], ours: Outcome, theirs: Outcome | None, unit: Unit = "s"
 ) -> Figure:
     peer = None if theirs is None else read(theirs)
-    return Figure(f"halving: {name}", read(ours), peer, "" if theirs is None else "Ray Tune, ASHA", unit)
+    installed = ": not installed" if theirs is None else ""
+    return Figure(f"halving: {name}", read(ours), peer, f"Ray Tune, ASHA{installed}", unit)
 
 
 def measure(quick: bool) -> list[Figure]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override, OverrideType
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from seedfold.jobs.axis_values import refuse_many
 from seedfold.jobs.commandline import CommandLine, change_axes, read_command_line, split_overrides
@@ -28,6 +28,8 @@ from seedfold.jobs.key_patterns import Patterns
 from seedfold.jobs.lazy_dataclasses import dataclass, field, replace
 from seedfold.jobs.matrix import Matrix, Point, build_matrix
 from seedfold.jobs.predicates import with_predicates
+from seedfold.jobs.search_place import search_where_it_stands, with_search_on_top
+from seedfold.jobs.searched_stages import stages_with_key
 from seedfold.jobs.secret_values import refuse_secret_references
 from seedfold.jobs.shared_config import SharedConfig, walk_paths
 from seedfold.jobs.stage_parents import ParentJoin, read_edge, sort_topologically
@@ -93,6 +95,10 @@ class Study:
     def identity(self) -> Identity:
         """The rules for the ids of this study's jobs."""
         return self._context.identity
+
+    def stages_with_key(self, key: str, first: str | None = None) -> tuple[str, ...]:
+        """Return the stages that read a key, or the stage ``first``, and all stages after them. Raises UsageError."""
+        return stages_with_key(self._specs, key, first)
 
     def with_axes(self, overrides: Sequence[str]) -> Study:
         """Return the study with axes changed or added by overrides such as ``matrix.lr=[0.1]``.
@@ -237,30 +243,17 @@ def _compose_study(
         tables[found] = None
         return found
 
+    command_line = search_where_it_stands(composer, command_line)
     study_overrides = [str(override.input_line) for override in command_line.study_overrides]
-    config = _with_search_on_top(composer.compose(study_overrides, partial=True))
+    config = with_search_on_top(composer.compose(study_overrides, partial=True))
     stages = read_stages(composer, config, find_table)
     hydra_overrides, changes = split_overrides(composer, command_line, stages)
     _refuse_texts([override for override in hydra_overrides if override not in command_line.study_overrides], config)
     texts = tuple(str(override.input_line) for override in hydra_overrides)
     if list(texts) != study_overrides:
-        config = _with_search_on_top(_compose_again(composer, texts, config))
+        config = with_search_on_top(_compose_again(composer, texts, config))
         stages = read_stages(composer, config, find_table)
     return config, change_axes(composer, stages, changes), texts
-
-
-def _with_search_on_top(config: DictConfig) -> DictConfig:
-    """Move the search to the top of the study, if it stands inside the matrix whose axes it goes over."""
-    stages = config.get("stages")
-    for node in (config, *(stages.values() if OmegaConf.is_dict(stages) else ())):
-        matrix = node.get("matrix") if OmegaConf.is_dict(node) else None
-        if not isinstance(matrix, DictConfig) or not OmegaConf.is_dict(matrix.get(SEARCH)):
-            continue
-        if config.get(SEARCH) is not None:
-            raise UsageError("matrix.search: the study has search at its top as well; remove one of them")
-        with open_dict(config):
-            config[SEARCH] = matrix.pop(SEARCH)
-    return config
 
 
 def _refuse_texts(overrides: Sequence[Override], before: DictConfig) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from toyproject import Toy
+
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.ledger.ledger import Ledger
+from seedfold.orchestrator.search.study_search import StudySearch
+from seedfold.orchestrator.settings.failures import RetryPolicies
+from seedfold.orchestrator.state.job_states import JobStates
 
 CURVE_MODULE = '''
 """Jobs that train for so many epochs, pause where they are told to, and count every epoch that they train."""
@@ -62,14 +69,75 @@ search:
 """
 
 
+STAGES_MODULE = '''
+"""The stages beside the training: one that prepares, and one that judges what was trained."""
+
+import json
+from pathlib import Path
+
+from toy.light import note
+
+
+def prepare(work):
+    note(Path(work.config["paths"]["data"]) / "prepared.txt", work.description.id)
+
+
+def judge(work):
+    """The score on new data."""
+    note(Path(work.config["paths"]["data"]) / "judged.txt", work.description.id)
+    metric = {"split": "test", "head": "main", "metric": "score", "value": 10 * work.config["x"]}
+    (work.staging / "metrics.json").write_text(json.dumps([metric]))
+'''
+STAGES_STUDY = """# @package _global_
+study: hunt
+note: fine
+x: 0.5
+epochs: 9
+sleep_s: 0.0
+paths: {data: data}
+resources: {cpus: 1, memory: 1GB, time: 5min}
+stages:
+  prepare: {run: toy.more.prepare, uses: [note]}
+  train: {run: toy.curve.run, after: prepare, matrix: {seed: [0, 1]}}
+  judge: {run: toy.more.judge, after: train, uses: [paths]}
+search:
+  space: {x: {uniform: [0.1, 1]}}
+  sampler: random
+  trials: 6
+  metric: val/score
+  stage: train
+  halving: {min: 1, max: 9, eta: 3}
+  parallel: 4
+  seed: 3
+"""
+
+
 def add_hunt(toy: Toy, **changed: str) -> None:
     """Write the study ``hunt`` and its module; ``changed`` replaces lines by their keys."""
-    lines = HUNT_STUDY.splitlines()
+    _add(toy, HUNT_STUDY, changed)
+
+
+def add_stages(toy: Toy, **changed: str) -> None:
+    """Write the study ``hunt`` with three stages, as `add_hunt` does."""
+    (toy.folder / "toy" / "more.py").write_text(STAGES_MODULE)
+    _add(toy, STAGES_STUDY, changed)
+
+
+def _add(toy: Toy, study: str, changed: Mapping[str, str]) -> None:
+    lines = study.splitlines()
     for key, text in changed.items():
         place = next(number for number, line in enumerate(lines) if line.strip().startswith(f"{key}:"))
         lines[place] = text
     (toy.folder / "toy" / "curve.py").write_text(CURVE_MODULE)
     toy.write_experiment("hunt", "\n".join(lines) + "\n")
+
+
+def open_search(toy: Toy, study: str = "hunt") -> StudySearch:
+    """The search as another process sees it."""
+    ledger = Ledger(toy.study(study))
+    assert ledger.plans.header is not None
+    policies = RetryPolicies.parse(ledger.plans.header.settings["failures"])
+    return StudySearch(JobStates(Root(toy.root), ledger, policies))
 
 
 def trained_epochs(toy: Toy) -> list[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.errors import count_noun
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.state.launch_plan import Plan
+
+if TYPE_CHECKING:
+    from seedfold.orchestrator.settings.search import SearchSettings
 
 
 def searches(plan: Plan) -> bool:
@@ -21,7 +24,9 @@ def print_search(plan: Plan) -> None:
     from seedfold.orchestrator.search.plan_lines import space_lines
 
     settings = search_settings(plan)
-    print_text(f"{plan.study.name}: a search; each trial is {count_noun(len(plan.jobs), 'job')}", style="bold")
+    own, common = _count_jobs(plan, settings)
+    shared = f", and {count_noun(common, 'job')} for all of them" if common else ""
+    print_text(f"{plan.study.name}: a search; each trial is {count_noun(own, 'job')}{shared}", style="bold")
     print_text(*space_lines(settings))
 
 
@@ -34,5 +39,14 @@ def search_to_json(plan: Plan) -> dict[str, Any]:
 
     settings = search_settings(plan)
     space = {key: dimension_text(dimension) for key, dimension in settings.space.items()}
-    counts = {"trials": settings.trials, "parallel": settings.parallel, "jobs_of_a_trial": len(plan.jobs)}
+    own, common = _count_jobs(plan, settings)
+    counts = {"trials": settings.trials, "parallel": settings.parallel, "jobs_of_a_trial": own, "common_jobs": common}
     return {"search": {**counts, "space": space}}
+
+
+def _count_jobs(plan: Plan, settings: SearchSettings) -> tuple[int, int]:
+    """How many jobs each trial has, and how many all of them have in common."""
+    from seedfold.orchestrator.dispatch.search import searched_stages
+
+    own = sum(one.job.stage in searched_stages(plan.study, settings) for one in plan.jobs)
+    return own, len(plan.jobs) - own

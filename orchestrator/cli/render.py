@@ -58,7 +58,10 @@ def command(
     selection = Selection.parse(where, stages, limit)
     plan = make_plan(root, overrides, config_dirs, many)
     if SEARCH in plan.study.settings:
-        raise UsageError("render: a search chooses its jobs while it runs; launch it instead")
+        raise UsageError(
+            "render: a search chooses its jobs while it runs, so that they cannot be written now; launch it, or render"
+            " one of its points with ~search and the values: render ~search KEY=VALUE …"
+        )
     selection.check_names(plan.descriptions)
     order = RenderRequest(
         study=plan.study.name,

@@ -22,8 +22,9 @@ from seedfold.orchestrator.ledger.search_launch import SearchLaunch
 from seedfold.orchestrator.search.analysis import pareto_front, ranked
 from seedfold.orchestrator.search.history import Trial
 from seedfold.orchestrator.search.study_search import StudySearch
-from seedfold.orchestrator.search.trial_jobs import trial_overrides
+from seedfold.orchestrator.search.trial_jobs import TrialAxes, load_trials
 from seedfold.orchestrator.settings.failures import RetryPolicies
+from seedfold.orchestrator.settings.search import SearchSettings
 from seedfold.orchestrator.state.job_states import JobStates
 from seedfold.orchestrator.state.launch_plan import Plan
 
@@ -81,7 +82,8 @@ def _make_plan(root: Root, ledger: Ledger, search: object, trial: Trial, overrid
     from seedfold.jobs.study import load_study
 
     launch = SearchLaunch.read(ledger.study)
-    points = [*launch.overrides, *trial_overrides(trial.params), *overrides]
+    axes = TrialAxes(load_trials(ledger.study, launch), SearchSettings.parse(search)).overrides(trial.params)
+    points = [*launch.overrides, *axes, *overrides]
     study = load_study(points, config_dirs=launch.config_folders(ledger.study), folder=Path(launch.folder))
     # The study goes on to be one that searches.
     named = replace(study, name=ledger.study.name, settings={**study.settings, SEARCH: search})

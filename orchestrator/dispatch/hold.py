@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.lazy_dataclasses import dataclass
+from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.dispatch.resume import resume, unique_by_id
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
@@ -20,6 +21,7 @@ from seedfold.orchestrator.ledger.events import EventWriter, time_after
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.past_caches import longest_cache_s, look_past_caches
+from seedfold.orchestrator.ledger.search_launch import SearchLaunch
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.imported_predictions import is_import
@@ -68,6 +70,8 @@ def release(root: Root, name: str, selection: Selection) -> tuple[list[JobDescri
     jobs = selection.apply(
         [job for job in _own_jobs(ledger, selection) if ledger.record_of(job.id).hold is not None], lambda job: job
     )
+    if ledger.plans.header is not None and SEARCH in ledger.plans.header.settings:
+        return jobs, _release_of_search(root, ledger, jobs)
     record_released(study, ledger, [job.id for job in jobs])
     if longest_cache_s(study.path):
         # A worker that saw the jobs held may have ended since, and this machine may still show it alive.
@@ -89,6 +93,15 @@ def release(root: Root, name: str, selection: Selection) -> tuple[list[JobDescri
         return list(starting.values())
 
     return jobs, resume(root, name, original_code=has_snapshots, choose=choose)
+
+
+def _release_of_search(root: Root, ledger: Ledger, jobs: Sequence[JobDescription]) -> LaunchResult:
+    """Release jobs of a search: its workers take them, which are started if there are none any more."""
+    from seedfold.orchestrator.dispatch.search import go_on
+
+    SearchLaunch.read(ledger.study)
+    record_released(ledger.study, ledger, [job.id for job in jobs])
+    return go_on(root, ledger.study)
 
 
 def may_be_held(states: JobStates, job_id: str, state: str) -> bool:

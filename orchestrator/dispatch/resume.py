@@ -75,8 +75,6 @@ def resume(
     refuse_copy(study)
     ledger = Ledger(study)
     advance_study(root, ledger)
-    if choose is not None:
-        _refuse_search(ledger)
     today = _Today.read(root, ledger, overrides, folder)
     if selection is not None:
         selection.check_names(today.jobs)
@@ -94,13 +92,15 @@ def resume(
     if tell is not None:
         tell([one.job for one in starting])
     check_with_scheduler(ledger, starting, today.settings)
-    if SEARCH in today.settings:
+    if SEARCH in today.settings and choose is None:
         return _resume_search(root, ledger, starting, today.header(overrides))
     code = choose_snapshots(study, ledger, starting, today.settings, today.code_folder, original_code)
     result = _start(root, today, starting, code, overrides)
     ways_on = WaysOn(f"seedfold rerun {name} --stale", OPTIONS.accept)
     notes = code_notes(comparison, judged, starting, len(mixed), ways_on)
-    return replace(result, jobs=tuple(one.job.id for one in planned), notes=(*notes, *today.states.passed_over_lines()))
+    # What a search does beside that has its own end.
+    jobs = [job.id for job in result.started] if SEARCH in today.settings else [one.job.id for one in planned]
+    return replace(result, jobs=tuple(jobs), notes=(*notes, *today.states.passed_over_lines()))
 
 
 @dataclass(frozen=True)
@@ -146,13 +146,6 @@ def _check_kinds(kinds: Sequence[str]) -> None:
     for kind in kinds:
         if kind not in FAILURE_KINDS:
             raise UsageError(f"--kind {kind}: no such kind of failure; known: {', '.join(FAILURE_KINDS)}")
-
-
-def _refuse_search(ledger: Ledger) -> None:
-    assert ledger.plans.header is not None
-    if SEARCH in ledger.plans.header.settings:
-        name = ledger.study.name
-        raise UsageError(f"study {name} searches: its jobs are not run again; launch a study with other settings")
 
 
 def _select(planned: list[PlannedJob], selection: Selection | None) -> list[PlannedJob]:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seedfold.jobs import lazy_dataclasses
-from seedfold.jobs.errors import UsageError, count_noun
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.code.snapshots import take_snapshot
 from seedfold.orchestrator.dispatch.resumed_jobs import record_resumed
@@ -27,38 +28,74 @@ from seedfold.orchestrator.ledger.turns import next_turn, take_turn
 from seedfold.orchestrator.schedulers.local import start_worker
 from seedfold.orchestrator.search.decide import next_decision
 from seedfold.orchestrator.search.study_search import StudySearch
-from seedfold.orchestrator.search.trial_jobs import digest_of, jobs_of_trial
+from seedfold.orchestrator.search.trial_jobs import TrialAxes, digest_of, jobs_of_trial
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.search import SearchSettings
 from seedfold.orchestrator.settings.site import site_overrides
 from seedfold.orchestrator.state.launch_plan import Plan
 
 if TYPE_CHECKING:
+    from seedfold.jobs.study import Study
     from seedfold.orchestrator.schedulers.advance_round import AdvanceResult
 
 
 def search_settings(plan: Plan) -> SearchSettings:
     """The settings of the search of a plan. Raises UsageError for what does not fit the study."""
     stages = plan.study.stages
-    if len(stages) > 1:
-        names = ", ".join(stage.name for stage in stages)
-        raise UsageError(f"search: the study has several stages ({names}), and only studies of one can be searched")
-    settings = SearchSettings.parse(plan.study.settings[SEARCH]).with_axes(stages[0].axes)
-    _refuse_other_length(plan, settings)
+    axes = dict.fromkeys(axis for stage in stages for axis in stage.axes)
+    settings = SearchSettings.parse(plan.study.settings[SEARCH]).with_axes(axes)
+    searched = searched_stages(plan.study, settings)
+    _refuse_stage(settings, searched, [stage.name for stage in stages])
+    ranked = searched if settings.stage is None else [settings.stage]
+    _refuse_other_length(settings, [job for job in plan.descriptions if job.stage in ranked])
+    if ClusterSettings.parse(plan.study.settings["cluster"]).scheduler is not None:
+        _refuse_other_extra(plan.descriptions)
     return settings
 
 
-def _refuse_other_length(plan: Plan, settings: SearchSettings) -> None:
+def searched_stages(study: Study, settings: SearchSettings) -> list[str]:
+    """The stages that each trial has jobs of its own of. Raises UsageError for a key that no stage reads."""
+    found = {name for names in TrialAxes(study, settings).stages.values() for name in names}
+    return [stage.name for stage in study.stages if stage.name in found]
+
+
+def _refuse_stage(settings: SearchSettings, searched: Sequence[str], known: Sequence[str]) -> None:
+    """Raise UsageError if ``search.stage`` is not one whose jobs say something of a trial, or is missing."""
+    stage, names = settings.stage, ", ".join(searched)
+    if stage is not None and stage not in known:
+        raise UsageError(f"search.stage: no stage {stage}{did_you_mean(stage, known)}; stages: {', '.join(known)}")
+    if stage is not None and stage not in searched:
+        raise UsageError(f"search.stage: {stage} does not depend on the searched keys; name one that does: {names}")
+    key = "halving" if settings.halving is not None else "prune" if settings.prune is not None else ""
+    if key and stage is None and len(searched) > 1:
+        raise UsageError(
+            f"search.{key}: trials have several stages; say which one is trained with search.stage: {names}"
+        )
+
+
+def _refuse_other_length(settings: SearchSettings, jobs: Sequence[JobDescription]) -> None:
     """Raise UsageError if the last rung is not the whole training: the schedule is that of the whole training."""
     halving = settings.halving
     if halving is None or halving.resource != "epochs" or "trainer.max_epochs" in settings.space:
         return
-    for job in plan.descriptions:
+    for job in jobs:
         epochs = (job.config.get("trainer") or {}).get("max_epochs")
         if isinstance(epochs, int) and epochs != halving.max:
             raise UsageError(
                 f"search.halving.max: {halving.max}, but trainer.max_epochs is {epochs}; give both the same number of"
                 " epochs"
+            )
+
+
+def _refuse_other_extra(jobs: Sequence[JobDescription]) -> None:
+    """Raise UsageError if stages ask the scheduler for other things: a task of a search runs jobs of all of them."""
+    by_stage = {job.stage: job.resources.extra for job in jobs}
+    first = next(iter(by_stage), "")
+    for stage, extra in by_stage.items():
+        if extra != by_stage[first]:
+            raise UsageError(
+                f"resources.extra: stage {stage} has another one than {first}, but each task of a search runs jobs of"
+                " all stages; give both the same"
             )
 
 
@@ -108,9 +145,10 @@ def _refuse_change(plan: Plan, launch: SearchLaunch) -> None:
 
 def _compose_first(plan: Plan) -> None:
     """Raise UsageError, before anything is written, if not even the first trial can be composed."""
-    first = next_decision(search_settings(plan), ())
+    settings = search_settings(plan)
+    first = next_decision(settings, ())
     if first is not None:
-        jobs_of_trial(plan.folder, plan.study, first.params)
+        jobs_of_trial(plan.folder, plan.study, TrialAxes(plan.study, settings).overrides(first.params))
 
 
 def go_on(root: Root, study: StudyFolder) -> LaunchResult:

@@ -167,7 +167,7 @@ def _plan_lines(header: PlanHeader, jobs: Iterable[JobDescription]) -> Iterator[
 def _plan_files(study: StudyFolder) -> list[Path]:
     folder = study.plans_folder
     files = find_files(folder, "*.jsonl")
-    return sorted(file for file in files if _PLAN_NAME.match(file.name))
+    return sorted((file for file in files if _PLAN_NAME.match(file.name)), key=lambda file: file.name)
 
 
 def read_plan_header(path: Path) -> PlanHeader:

@@ -62,8 +62,8 @@ class SearchPools:
                 self._round.states.refresh()
         except (UsageError, DamagedFileError) as error:
             self._round.result.problems.append(str(error))
-        jobs = [self._round.ledger.plans.jobs[job] for job in search.open_jobs()]
-        return sorted(map(search.memory_of, jobs), reverse=True)[: search.settings.parallel]
+        most = min(search.settings.parallel, search.count_places())
+        return sorted(map(search.memory_of, search.planned_open_jobs()), reverse=True)[:most]
 
     def _missing_tasks(self, memory: Sequence[int], array: TaskArray, cluster: ClusterSettings) -> int:
         """How many tasks are to be submitted so that there is one for each open job, with the memory that it needs."""

@@ -6,9 +6,11 @@ Optuna knows a choice by its number: its suggestions do not depend on what the c
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -19,6 +21,7 @@ from seedfold.orchestrator.settings.search import SearchSettings
 from seedfold.orchestrator.settings.search_space import Dimension
 
 
+@cache
 def load_optuna() -> Any:
     """Import Optuna. Raises UsageError if it is not installed."""
     # What Optuna brings with it tells each of its parts to programs that show what is logged, as Hydra does.
@@ -71,19 +74,6 @@ def suggest_point(trial: Any, settings: SearchSettings) -> dict[str, Any]:
     return params
 
 
-def in_optuna(settings: SearchSettings, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters as Optuna has them, without those that the space does not contain."""
-    return {
-        key: _number_of(dimension, params[key]) if dimension.kind == "choice" else params[key]
-        for key, dimension in settings.space.items()
-        if key in params and dimension.contains(params[key])
-    }
-
-
-def _number_of(dimension: Dimension, value: Any) -> int:
-    return [canonical_json(choice) for choice in dimension.choices].index(canonical_json(value))
-
-
 def distribution(dimension: Dimension) -> Any:
     """Return the distribution that Optuna makes of a dimension."""
     module = load_optuna().distributions
@@ -110,30 +100,75 @@ def worst_values(settings: SearchSettings, trials: Sequence[Trial]) -> tuple[flo
     return tuple(min(column) if direction == "maximize" else max(column) for direction, column in ranges)
 
 
-def frozen_trial(settings: SearchSettings, trial: Trial, worst: Sequence[float] | None) -> Any:
-    """Return a trial as Optuna stores it.
+class OptunaTrials:
+    """Makes the trials of one search as Optuna stores them: thousands of them in each decision of a long search."""
 
-    One that has not been trained to its end, and does not run for the first time, is a pruned one to Optuna: samplers
-    that can learn from values of shorter trainings do so. One that failed has the values ``worst`` if it is told.
-    """
-    optuna = load_optuna()
-    states = optuna.trial.TrialState
-    state, values = states.RUNNING, None
-    steps: dict[int, float] = {}
-    if trial.is_broken:
-        state = states.COMPLETE if settings.failed == "worst" and worst else states.FAIL
-        values = list(worst) if state == states.COMPLETE and worst else None
-    elif trial.state == "done" and trial.value is not None:
-        state, values = states.COMPLETE, list(trial.value)
-    elif trial.values or trial.state == "pruned":
-        state = states.PRUNED
-    if len(settings.directions) == 1 and not trial.is_broken:
+    def __init__(self, settings: SearchSettings) -> None:
+        self._settings, self._optuna = settings, load_optuna()
+        self._distributions = {key: distribution(dimension) for key, dimension in settings.space.items()}
+        self._numbers = {
+            key: {canonical_json(choice): number for number, choice in reversed(list(enumerate(dimension.choices)))}
+            for key, dimension in settings.space.items()
+            if dimension.kind == "choice"
+        }
+
+    def params(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return parameters as Optuna has them, without those that the space does not contain."""
+        found: dict[str, Any] = {}
+        for key in [key for key in self._settings.space if key in params]:
+            value = params[key]
+            if key in self._numbers:
+                number = self._numbers[key].get(canonical_json(value))
+                found |= {} if number is None else {key: number}
+            elif self._settings.space[key].contains(value):
+                found[key] = value
+        return found
+
+    def finished(self, trial: Trial, worst: Sequence[float] | None) -> Any:
+        """Return a trial as far as it is known.
+
+        One that has not been trained to its end, and does not run for the first time, is a pruned one to Optuna:
+        samplers that can learn from values of shorter trainings do so. One that failed has the values ``worst`` if it
+        is told.
+        """
+        states, settings = self._optuna.trial.TrialState, self._settings
+        state, values = states.RUNNING, None
+        steps: dict[int, float] = {}
+        if trial.is_broken:
+            state = states.COMPLETE if settings.failed == "worst" and worst else states.FAIL
+            values = list(worst) if state == states.COMPLETE and worst else None
+        elif trial.state == "done" and trial.value is not None:
+            state, values = states.COMPLETE, list(trial.value)
+        elif trial.values or trial.state == "pruned":
+            state = states.PRUNED
+        if len(settings.directions) == 1 and not trial.is_broken:
+            steps = {epochs: value[0] for epochs, value in trial.values.items()}
+        return self._make(trial, state, values, steps)
+
+    def running(self, trial: Trial) -> Any:
+        """Return a trial while it runs; also one whose value is not a number, which pruners then judge."""
         steps = {epochs: value[0] for epochs, value in trial.values.items()}
-    params = in_optuna(settings, trial.params)
-    return optuna.trial.create_trial(
-        state=state,
-        values=values,
-        params=params,
-        distributions={key: distribution(settings.space[key]) for key in params},
-        intermediate_values=steps,
-    )
+        return self._make(trial, self._optuna.trial.TrialState.RUNNING, None, steps)
+
+    def _make(self, trial: Trial, state: Any, values: Sequence[float] | None, steps: Mapping[int, float]) -> Any:
+        params = self.params(trial.params)
+        distributions = {key: self._distributions[key] for key in params}
+        made = self._optuna.trial.create_trial(
+            state=state, values=values, params=params, distributions=distributions, intermediate_values=dict(steps)
+        )
+        made.__class__ = _shared_trial()
+        return made
+
+
+@cache
+def _shared_trial() -> Any:
+    """The class of Optuna's trials, but a study takes them as they are: nobody changes those of a search afterwards.
+
+    Optuna's own are copied with all that they hold, which takes longer than all else in a decision.
+    """
+
+    class SharedTrial(load_optuna().trial.FrozenTrial):  # type: ignore[misc]
+        def __deepcopy__(self, memo: object) -> Any:
+            return copy.copy(self)
+
+    return SharedTrial

@@ -5,15 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from seedfold.orchestrator.search.history import Trial
-from seedfold.orchestrator.search.optuna_trials import (
-    distribution,
-    frozen_trial,
-    in_optuna,
-    load_optuna,
-    new_study,
-    quiet_optuna,
-    worst_values,
-)
+from seedfold.orchestrator.search.optuna_trials import OptunaTrials, new_study, quiet_optuna, worst_values
 from seedfold.orchestrator.search.sampler import make_object
 from seedfold.orchestrator.settings.search import SearchSettings
 
@@ -31,19 +23,8 @@ def stopped_by_pruner(settings: SearchSettings, history: Sequence[Trial]) -> lis
         given, study, worst = settings.prune, new_study(settings), worst_values(settings, trials)
         median = {"_target_": "optuna.pruners.MedianPruner"}
         pruner = make_object("search.prune", given if isinstance(given, Mapping) else median, settings.seed)
+        made = OptunaTrials(settings)
         for trial in trials:
             if trial.state != "running":
-                study.add_trial(frozen_trial(settings, trial, worst))
-        return [trial for trial in running if pruner.prune(study, _running_trial(settings, trial))]
-
-
-def _running_trial(settings: SearchSettings, trial: Trial) -> object:
-    """The trial as Optuna has it while it runs; also one whose value is not a number, which pruners then judge."""
-    optuna = load_optuna()
-    params = in_optuna(settings, trial.params)
-    return optuna.trial.create_trial(
-        state=optuna.trial.TrialState.RUNNING,
-        params=params,
-        distributions={key: distribution(settings.space[key]) for key in params},
-        intermediate_values={epochs: value[0] for epochs, value in trial.values.items()},
-    )
+                study.add_trial(made.finished(trial, worst))
+        return [trial for trial in running if pruner.prune(study, made.running(trial))]

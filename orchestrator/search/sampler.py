@@ -19,8 +19,7 @@ from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.search.history import Trial
 from seedfold.orchestrator.search.optuna_trials import (
-    frozen_trial,
-    in_optuna,
+    OptunaTrials,
     load_optuna,
     new_study,
     quiet_optuna,
@@ -111,15 +110,15 @@ def _remembers(settings: SearchSettings) -> bool:
 
 def _told(settings: SearchSettings, trials: Sequence[Trial]) -> Any:
     """A study with all trials as they are."""
-    study, worst = new_study(settings), worst_values(settings, trials)
+    study, worst, made = new_study(settings), worst_values(settings, trials), OptunaTrials(settings)
     for trial in trials:
-        study.add_trial(frozen_trial(settings, trial, worst))
+        study.add_trial(made.finished(trial, worst))
     return study
 
 
 def _replayed(settings: SearchSettings, trials: Sequence[Trial]) -> Any:
     """A study that was asked for each trial when it was started, knowing what was known then."""
-    study = new_study(settings)
+    study, made = new_study(settings), OptunaTrials(settings)
     running: list[tuple[Trial, Any]] = []
     tried: set[str] = set()
     for trial in trials:
@@ -134,10 +133,10 @@ def _replayed(settings: SearchSettings, trials: Sequence[Trial]) -> Any:
             # Another version of Optuna asked for it: its values count, and not what that sampler remembered.
             if params is not None:
                 study.tell(asked, state=load_optuna().trial.TrialState.FAIL)
-        study.add_trial(frozen_trial(settings, trial, worst_values(settings, trials)))
+        study.add_trial(made.finished(trial, worst_values(settings, trials)))
     _tell_finished(study, settings, running, trials, None)
     for trial, asked in running:
-        _tell(study, asked, frozen_trial(settings, trial, None))
+        _tell(study, asked, made.finished(trial, None))
     return study
 
 
@@ -150,7 +149,7 @@ def _tell_finished(
         if known is not None and told >= known:
             break
         earlier = [other for other in trials if (end := _end(other)) is not None and end < told]
-        _tell(study, asked, frozen_trial(settings, trial, worst_values(settings, earlier)))
+        _tell(study, asked, OptunaTrials(settings).finished(trial, worst_values(settings, earlier)))
         running.remove((trial, asked))
 
 
@@ -182,7 +181,7 @@ def _new_point(study: Any, settings: SearchSettings, number: int, tried: set[str
         if fixed is None:
             break
         if fixed:
-            study.enqueue_trial(in_optuna(settings, fixed))
+            study.enqueue_trial(OptunaTrials(settings).params(fixed))
         asked = study.ask()
         params = suggest_point(asked, settings)
         if given or (settings.allows(params) and canonical_json(params) not in tried):

@@ -7,7 +7,8 @@ for, if the process that made them was killed before it could. Every step may be
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from threading import Thread
 from typing import Any
@@ -19,9 +20,11 @@ from seedfold.orchestrator.ledger.events import EventWriter, time_after
 from seedfold.orchestrator.ledger.search_decisions import PRUNED, SEARCH_JOB, RecordedDecision, SearchDecisions, Told
 from seedfold.orchestrator.search.decide import Decision, is_over, next_decision
 from seedfold.orchestrator.search.history import Trial
+from seedfold.orchestrator.search.job_fates import JobFates, own_jobs, ranked_jobs
 from seedfold.orchestrator.search.optuna_trials import load_optuna
+from seedfold.orchestrator.search.told_trials import ToldTrials
 from seedfold.orchestrator.search.trial_jobs import ChangedStudyError, TrialJobs, decision_time
-from seedfold.orchestrator.search.trial_results import OpenTrial, ended_trials, running_values
+from seedfold.orchestrator.search.trial_results import ended_trials, running_values
 from seedfold.orchestrator.search.warm_start import read_warm_trials
 from seedfold.orchestrator.settings.search import SearchSettings
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobStates
@@ -43,7 +46,7 @@ class StudySearch:
         self._settings: SearchSettings
         self._carried_out = 0
         self._warm: list[Trial] | None = None
-        self._told = _ToldTrials()
+        self._told = ToldTrials()
 
     @property
     def settings(self) -> SearchSettings:
@@ -71,12 +74,19 @@ class StudySearch:
         """The epochs after which a job is to be paused; None if it trains to its end."""
         if self.ledger.record_of(job).trains_to_end:
             return None
-        found = [epochs for jobs, epochs in self._targets() if job in jobs]
+        found = [epochs for jobs, epochs in self._targets() if job in jobs and self._is_ranked(job, jobs)]
         return None if not found or None in found else max(epochs for epochs in found if epochs is not None)
 
     def _targets(self) -> Iterator[tuple[tuple[str, ...], int | None]]:
         for trial, decision in self._told.after(self.decisions.records).last_decisions.items():
             yield self._told.jobs_of[trial], decision.epochs
+
+    def _is_ranked(self, job: str, jobs: Sequence[str]) -> bool:
+        return any(one.id == job for one in ranked_jobs(self._described(jobs), self.settings))
+
+    def _described(self, jobs: Iterable[str]) -> list[JobDescription]:
+        """The jobs that have been planned: another process may just be planning those of its decision."""
+        return [one for one in map(self.states.job, jobs) if one is not None]
 
     def history(self) -> list[Trial]:
         """All trials with what is known of them now, in the order of their numbers; first those of a warm start."""
@@ -105,20 +115,42 @@ class StudySearch:
         return running_values(self._told.after(self.decisions.records).open_trials(), self.states, self.settings)
 
     def open_jobs(self) -> list[str]:
-        """The jobs that run, or that a worker of the search may start."""
-        jobs = dict.fromkeys(job for one in self._told.after(self.decisions.records).open_trials() for job in one.jobs)
-        return [job for job in jobs if self._is_open(job)]
+        """The jobs that run, or that will without another decision."""
+        return list(dict.fromkeys(job for jobs in self._open_jobs_of_trials() for job in jobs))
+
+    def _open_jobs_of_trials(self) -> list[list[str]]:
+        fates, trials = JobFates(self.states), self._told.after(self.decisions.records).open_trials()
+        return [[job for job in trial.jobs if fates.of(job) == "open"] for trial in trials]
+
+    def count_places(self) -> int:
+        """How many jobs may run at a time without another decision: those of a trial run stage by stage."""
+        return sum(max(self._count_by_stage(jobs).values(), default=0) for jobs in self._open_jobs_of_trials())
+
+    def _count_by_stage(self, jobs: Iterable[str]) -> Counter[str]:
+        return Counter("" if job is None else job.stage for job in map(self.states.job, jobs))
+
+    def planned_open_jobs(self) -> list[JobDescription]:
+        """The open jobs, as far as their plans have been read."""
+        return self._described(self.open_jobs())
 
     def memory_of(self, job: JobDescription) -> int:
         """How much memory, in bytes, the next attempt of a job needs: more after it had too little."""
         failures = self.ledger.record_of(job.id).failures()
         return self.states.policies.memory_after(job.resources.memory_bytes, failures)
 
-    def _is_open(self, job: str) -> bool:
-        state = self.states.of(job).state
-        if state == "failed":
-            return not self.states.policies.retries_are_exhausted(self.ledger.record_of(job).failures())
-        return state in ACTIVE_STATES or state in {"waiting", "lost"}
+    def is_ready(self, job: str) -> bool:
+        """Whether a worker may start a job: none has begun it, and its parents are done."""
+        return self.states.of(job).state == "submitted" and JobFates(self.states).is_ready(self.ledger.plans.jobs[job])
+
+    def _has_lost_a_common_job(self) -> bool:
+        """Whether a job that all trials have has failed, so that every trial would."""
+        fates = JobFates(self.states)
+        for trial in self._told.after(self.decisions.records).open_trials():
+            failed = [job for job in trial.jobs if fates.of(job) == "failed"]
+            own = {job.id for job in own_jobs(self._described(trial.jobs), self.settings)} if failed else ()
+            if any(job not in own for job in failed):
+                return True
+        return False
 
     def is_over(self) -> bool:
         """Whether nothing is left to do: no trial runs, and none will begin or go on, or a person has cancelled it."""
@@ -126,7 +158,7 @@ class StudySearch:
             return True
         if self.open_jobs():
             return False
-        return self.is_budget_used() or is_over(self.settings, self.history())
+        return self.is_budget_used() or self._has_lost_a_common_job() or is_over(self.settings, self.history())
 
     def is_budget_used(self) -> bool:
         """Whether the hours of the search are used up."""
@@ -166,11 +198,11 @@ class StudySearch:
         """
         self.refresh()
         self.carry_out()
-        if self.is_cancelled or self.is_budget_used():
+        if self.is_cancelled or self.is_budget_used() or self._has_lost_a_common_job():
             return False
         new_results = self._new_results()
         history = self._history(new_results)
-        is_full = len(self.open_jobs()) >= self.settings.parallel
+        is_full = self.count_places() >= self.settings.parallel
         places = 0 if is_full else len(history) + 1
         decision = next_decision(replace(self.settings, parallel=places), history)
         if decision is None:
@@ -218,6 +250,9 @@ class StudySearch:
 
     def _carry_out(self, decision: RecordedDecision, composed: Mapping[int, Sequence[JobDescription]]) -> None:
         jobs = self._told.after(self.decisions.records).jobs_of[decision.trial]
+        if not self._told.is_given_up(decision.trial):
+            # Another trial that was given up may have had them as well.
+            self._record("resumed", [job for job in jobs if self.states.of(job).reason == PRUNED])
         if decision.kind == "start":
             known = composed.get(decision.trial, ())
             is_left = known or abs(time.time() - decision.time) > _PLANNING_S
@@ -226,12 +261,20 @@ class StudySearch:
         elif decision.kind == "promote":
             self._record("promoted", [job for job in jobs if self._is_before(job, decision)])
         elif decision.kind == "prune":
-            self._record("cancelled", [job for job in jobs if self._is_open(job)], reason=PRUNED)
+            self._record("cancelled", self._jobs_to_stop(decision.trial, jobs), reason=PRUNED)
         else:
-            failed = [job for job in jobs if self.states.of(job).state == "failed" and not self._is_open(job)]
+            fates = JobFates(self.states)
+            failed = [job for job in jobs if self.states.of(job).state == "failed" and fates.of(job) == "failed"]
             # Once: they may have failed again since.
             waiting = [job for job in failed if self.ledger.record_of(job).resumed_at < decision.time]
             self._record("resumed", waiting if self._is_last(decision) else [])
+
+    def _jobs_to_stop(self, trial: int, jobs: Sequence[str]) -> list[str]:
+        """The jobs of a trial that is given up which may run, and which neither a person nor another trial wants."""
+        open_states = {*ACTIVE_STATES, "waiting", "lost"}
+        found = [job for job in jobs if self.states.of(job).state in open_states]
+        others = self._told.jobs_of_others(trial) if found else ()
+        return [job for job in found if job not in others and not self.ledger.record_of(job).trains_to_end]
 
     def _plan(self, decision: RecordedDecision, jobs: Sequence[JobDescription]) -> None:
         header = self.ledger.plans.header
@@ -266,69 +309,3 @@ def _import_sampler() -> None:
     # That it is missing is told by who needs it.
     with suppress(UsageError):
         load_optuna()
-
-
-class _ToldTrials:
-    """The trials as the decisions have them; each call of `after` adds the decisions that are new."""
-
-    def __init__(self) -> None:
-        self._read = 0
-        self._count = 0
-        self._trials: dict[int, Trial] = {}
-        self._hopeless: set[int] = set()
-        self.jobs_of: dict[int, tuple[str, ...]] = {}
-        self.last_decisions: dict[int, RecordedDecision] = {}
-        """The decision of each trial that says how long it trains."""
-
-    def after(self, records: Sequence[RecordedDecision]) -> _ToldTrials:
-        for decision in records[self._read :]:
-            for told in decision.told:
-                if told.reason:
-                    self._hopeless.add(told.trial)
-                self._trials[told.trial], self._count = _with_result(self._trials, told, self._count), self._count + 1
-            self._add(decision)
-        self._read = len(records)
-        return self
-
-    def _add(self, decision: RecordedDecision) -> None:
-        number = decision.trial
-        if decision.kind == "start":
-            state = "failed" if decision.reason else "running"
-            self._trials[number] = Trial(number, decision.params, state, decision.rung, known=self._count)  # type: ignore[arg-type]
-            self.jobs_of[number] = decision.jobs
-        elif decision.kind == "prune":
-            self._trials[number] = replace(self._trials[number], state="pruned")
-            return
-        else:
-            trial = self._trials[number]
-            retries = trial.retries + (decision.kind == "retry")
-            has_jobs = bool(self.jobs_of[number])
-            self._trials[number] = replace(
-                trial, state="running" if has_jobs else "failed", rung=decision.rung, retries=retries
-            )
-        self.last_decisions[number] = decision
-
-    def open_trials(self) -> list[OpenTrial]:
-        """The trials of which a result may come: those that run, and those that failed, if a person resumed them."""
-        return [
-            OpenTrial(number, self.jobs_of[number], self.last_decisions[number].epochs, trial.state)
-            for number, trial in self._trials.items()
-            if trial.state in {"running", "failed"} and self.jobs_of[number] and number not in self._hopeless
-        ]
-
-    def history(
-        self, new_results: Sequence[Told], running: Mapping[int, Mapping[int, tuple[float, ...]]]
-    ) -> list[Trial]:
-        trials, count = dict(self._trials), self._count
-        for told in new_results:
-            trials[told.trial], count = _with_result(trials, told, count), count + 1
-        for number, values in running.items():
-            if trials[number].state == "running":
-                trials[number] = replace(trials[number], values={**trials[number].values, **values})
-        return [trials[number] for number in sorted(trials)]
-
-
-def _with_result(trials: Mapping[int, Trial], told: Told, position: int) -> Trial:
-    trial = trials[told.trial]
-    values = {**trial.values, told.epochs: told.values} if told.values else trial.values
-    return replace(trial, state=told.state, values=values, told=position)  # type: ignore[arg-type]

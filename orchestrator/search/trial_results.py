@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 
-from seedfold.jobs.lazy_dataclasses import dataclass
+from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.ledger.search_decisions import Told
+from seedfold.orchestrator.search.job_fates import JobFates, ranked_jobs
 from seedfold.orchestrator.search.trial_values import (
     MetricValues,
     epochs_of_job,
@@ -37,30 +40,57 @@ def ended_trials(
 
     Jobs that were cancelled with the whole search (``is_cancelled``) go on later; without it they make a trial fail.
     """
-    found = [_ended(trial, states, settings, is_cancelled) for trial in trials]
+    fates = JobFates(states)
+    found = [_ended(trial, states, fates, settings, is_cancelled) for trial in trials]
     return [told for _, told in sorted((one for one in found if one), key=lambda one: (one[0], one[1].trial))]
 
 
 def _ended(
-    trial: OpenTrial, states: JobStates, settings: SearchSettings, is_cancelled: bool
+    trial: OpenTrial, states: JobStates, fates: JobFates, settings: SearchSettings, is_cancelled: bool
 ) -> tuple[float, Told] | None:
     """When a trial ended, and how; None if it has not, or if that is known already."""
-    found = {job: states.of(job) for job in trial.jobs}
-    if any(_has_failed(job, one, states, is_cancelled) for job, one in found.items()):
-        return None if trial.state == "failed" else (_last_event(found), Told(trial.number, "failed"))
-    if not all(_has_arrived(one, trial.epochs) for one in found.values()):
+    ends = {fates.of(job) for job in trial.jobs}
+    if "failed" in ends or ("cancelled" in ends and not is_cancelled):
+        return None if trial.state == "failed" else (_last_event(trial, states), Told(trial.number, "failed"))
+    if not ends <= {"done", "idle", "paused"} or any(_is_on_its_way(states.of(job), trial) for job in trial.jobs):
         return None
-    known = [values_of_job(job, one) for job, one in found.items()]
-    values = mean_values(known, settings.metrics)
+    jobs = [job for job in map(states.job, trial.jobs) if job is not None]
+    if len(jobs) < len(trial.jobs):
+        # Its plan has not been read yet.
+        return None
+    ranked = [job for job in ranked_jobs(jobs, settings) if states.of(job.id).state in ("done", "paused")]
+    known = _values_by_stage(ranked, states)
+    values = _last_values(known, settings)
     if values is None:
-        told = Told(trial.number, "failed", reason=_missing_text(settings, known))
-        return None if trial.state == "failed" else (_last_event(found), told)
-    state = "paused" if any(one.state == "paused" for one in found.values()) else "done"
-    epochs = max(epochs_of_job(job, one) for job, one in found.items())
+        told = Told(trial.number, "failed", reason=_missing_text(settings, list(chain(*known.values()))))
+        return None if trial.state == "failed" else (_last_event(trial, states), told)
+    state = "paused" if "paused" in ends else "done"
+    epochs = max(epochs_of_job(job.id, states.of(job.id)) for job in ranked)
     if state == "done" and settings.halving is not None:
         # Whether it told its epochs, or stopped early: it is the end of the last rung.
         epochs = max(epochs, settings.halving.max)
-    return _last_event(found), Told(trial.number, state, epochs, values)
+    return _last_event(trial, states), Told(trial.number, state, epochs, values)
+
+
+def _is_on_its_way(job_state: JobState, trial: OpenTrial) -> bool:
+    """Whether a job is paused at the end of an earlier rung than the one to which its trial was sent."""
+    if job_state.state != "paused":
+        return False
+    assert job_state.event is not None
+    return trial.epochs is None or int(job_state.event["epochs"]) < trial.epochs
+
+
+def _values_by_stage(jobs: Sequence[JobDescription], states: JobStates) -> dict[str, list[MetricValues]]:
+    found: dict[str, list[MetricValues]] = {}
+    for job in jobs:
+        found.setdefault(job.stage, []).append(values_of_job(job.id, states.of(job.id)))
+    return found
+
+
+def _last_values(known: Mapping[str, Sequence[MetricValues]], settings: SearchSettings) -> tuple[float, ...] | None:
+    """The mean values of the last stage that has the metrics."""
+    found = (mean_values(values, settings.metrics) for values in reversed(list(known.values())))
+    return next((values for values in found if values is not None), None)
 
 
 def _missing_text(settings: SearchSettings, known: Sequence[MetricValues]) -> str:
@@ -70,23 +100,9 @@ def _missing_text(settings: SearchSettings, known: Sequence[MetricValues]) -> st
     return f"no job of the trial has a {wanted}; metrics: {names}"
 
 
-def _has_failed(job: str, job_state: JobState, states: JobStates, is_cancelled: bool) -> bool:
-    if job_state.state == "failed":
-        return states.policies.retries_are_exhausted(states.ledger.record_of(job).failures())
-    if job_state.state == "blocked":
-        return not job_state.has_nothing_to_do
-    return job_state.state == "cancelled" and not is_cancelled
-
-
-def _has_arrived(job_state: JobState, epochs: int | None) -> bool:
-    if job_state.state == "paused":
-        assert job_state.event is not None
-        return epochs is not None and int(job_state.event["epochs"]) >= epochs
-    return job_state.state == "done"
-
-
-def _last_event(found: Mapping[str, JobState]) -> float:
-    return max((float(one.event["t"]) for one in found.values() if one.event is not None), default=0.0)
+def _last_event(trial: OpenTrial, states: JobStates) -> float:
+    events = [states.of(job).event for job in trial.jobs]
+    return max((float(event["t"]) for event in events if event is not None), default=0.0)
 
 
 def running_values(
@@ -95,7 +111,8 @@ def running_values(
     """The values of running trials by the number of epochs that all of their jobs have had."""
     found = {}
     for trial in trials:
-        rows = [_rows(job, states) for job in trial.jobs] if trial.state == "running" else []
+        jobs = [job for job in map(states.job, trial.jobs) if job is not None and trial.state == "running"]
+        rows = [_rows(job, states) for job in ranked_jobs(jobs, settings)]
         values = {
             epoch + 1: mean_values([job_rows[epoch] for job_rows in rows], settings.metrics)
             for epoch in range(min(map(len, rows), default=0))
@@ -104,8 +121,8 @@ def running_values(
     return found
 
 
-def _rows(job: str, states: JobStates) -> Sequence[Mapping[str, float]]:
-    job_state, description = states.of(job), states.job(job)
-    if job_state.state not in ACTIVE_STATES or not job_state.attempt or description is None:
+def _rows(job: JobDescription, states: JobStates) -> Sequence[Mapping[str, float]]:
+    job_state = states.of(job.id)
+    if job_state.state not in ACTIVE_STATES or not job_state.attempt:
         return ()
-    return rows_of_running(Attempt(description, job_state.attempt, job_state.holding_study.job_folder(job)))
+    return rows_of_running(Attempt(job, job_state.attempt, job_state.holding_study.job_folder(job.id)))

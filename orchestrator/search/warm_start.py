@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seedfold.orchestrator.ledger.ledger import Ledger
@@ -20,13 +20,17 @@ def read_warm_trials(states: JobStates, settings: SearchSettings) -> list[Trial]
 
 def _finished(
     states: JobStates, name: str, settings: SearchSettings
-) -> Iterator[tuple[Mapping[str, Any], tuple[float, ...]]]:
+) -> Sequence[tuple[Mapping[str, Any], tuple[float, ...]]]:
     ledger = Ledger(states.root.existing_study(name))
     others = JobStates(states.root, ledger, states.policies)
+    found: dict[str, list[tuple[Mapping[str, Any], tuple[float, ...]]]] = {}
     for job in ledger.plans.current_jobs.values():
         job_state = others.of(job.id)
         values = (
             mean_values([values_of_job(job.id, job_state)], settings.metrics) if job_state.state == "done" else None
         )
         if values is not None:
-            yield job.axes, values
+            found.setdefault(job.stage, []).append((job.axes, values))
+    # As in a trial, the last stage counts that has the metrics.
+    stage = settings.stage if settings.stage in found else next(reversed(found), None)
+    return [] if stage is None else found[stage]

@@ -17,7 +17,7 @@ FailedPolicy = Literal["worst", "ignore", "retry"]
 SAMPLERS = ("tpe", "random", "gp", "cmaes", "grid")
 _KEYS = (
     *("space", "sampler", "trials", "metric", "direction", "over", "halving", "prune", "parallel", "seed"),
-    *("failed", "first", "only", "warm_start", "budget"),
+    *("failed", "first", "only", "warm_start", "budget", "stage", "axes_from"),
 )
 
 
@@ -97,6 +97,9 @@ class SearchSettings:
     matrix. ``metrics`` is empty for a program whose returned number counts. ``failed`` says what the sampler is told
     of a trial that failed: that it is the worst, nothing, or nothing after it has been tried once more. Without
     ``trials``, a grid is searched whole.
+
+    In a study of several stages, ``stage`` has the metrics, and is the one that is trained in rungs; None is the last
+    stage that has them. The searched keys are axes from the stage ``axes_from`` on; None for all that read them.
     """
 
     space: Mapping[str, Dimension]
@@ -114,6 +117,8 @@ class SearchSettings:
     only: tuple[Where, ...] = ()
     warm_start: tuple[str, ...] = ()
     budget: Budget = Budget()
+    stage: str | None = None
+    axes_from: str | None = None
 
     @classmethod
     def parse(cls, settings: Any, needs_metric: bool = True) -> SearchSettings:
@@ -143,6 +148,8 @@ class SearchSettings:
             only=_only(settings.get("only"), space),
             warm_start=_texts("search.warm_start", settings.get("warm_start")),
             budget=Budget() if given[1] is None else Budget.parse(given[1]),
+            stage=_stage_name("search.stage", settings.get("stage")),
+            axes_from=_stage_name("search.axes_from", settings.get("axes_from")),
         )
         _refuse_what_does_not_fit(found)
         trials = settings.get("trials")
@@ -192,6 +199,12 @@ def _word(place: str, value: Any, known: Sequence[Any]) -> Any:
         raise UsageError(
             f"{place}: {value!r}: no such word{did_you_mean(str(value), known)}; known: {', '.join(known)}"
         )
+    return value
+
+
+def _stage_name(place: str, value: Any) -> str | None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise UsageError(f"{place}: {value!r} is not the name of a stage")
     return value
 
 

@@ -36,6 +36,7 @@ from seedfold.orchestrator.search.study_search import StudySearch
 from seedfold.orchestrator.search.trial_jobs import TrialJobs
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.search import SearchSettings
+from seedfold.orchestrator.settings.search_space import parse_space
 from seedfold.orchestrator.state.job_states import JobStates
 from seedfold.orchestrator.state.launch_plan import PlannedJob
 from seedfold.orchestrator.sweeps.request import SweepRequest
@@ -74,10 +75,13 @@ class _ProgramTrials(TrialJobs):
 
 def load_trial(request: SweepRequest, arguments: Sequence[str], params: Mapping[str, Any]) -> ProgramStudy:
     """The sweep of a program with the values of a trial. Raises UsageError for a point that is not valid."""
+    from omegaconf import OmegaConf
+
     from seedfold.jobs.axis_values import group_override
     from seedfold.jobs.hydra_program import load_sweep
 
-    points = [group_override("", key, value) for key, value in params.items()]
+    space = parse_space(OmegaConf.to_container(request.config.hydra.sweeper[SEARCH].space, resolve=True))
+    points = [group_override(space[key].prefix, key, value) for key, value in params.items()]
     return load_sweep(request.make_sweep(), [*arguments, *points])
 
 
@@ -102,7 +106,9 @@ class _ProgramSearch:
 
         with one_line_errors():
             given: Any = OmegaConf.to_container(self.request.config.hydra.sweeper[SEARCH], resolve=True)
-        SearchSettings.parse(given, needs_metric=False).with_axes(self.study.stages[0].axes)
+        found = SearchSettings.parse(given, needs_metric=False).with_axes(self.study.stages[0].axes)
+        if found.stage is not None or found.axes_from is not None:
+            raise UsageError("hydra.sweeper.search: a program has no stages; remove stage and axes_from")
         return {**self.study.settings, SEARCH: given}
 
     @cached_property

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import SeedfoldError
 from seedfold.orchestrator.ledger.claims import has_live_claim
-from seedfold.orchestrator.ledger.plans import Plans
+from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.state.job_states import JobStates
@@ -72,14 +72,13 @@ class SearchPool:
 
     def _open_jobs(self) -> Iterator[JobDescription]:
         states = self._search.states
-        for job, description in self._search.ledger.plans.trial_jobs.items():
+        for job, description in open_to_all(self._search.ledger).items():
             # Most jobs of a long search are done or paused.
             if job in self._over or self._search.ledger.record_of(job).is_paused:
                 continue
-            state = states.of(job).state
-            if state == "done":
+            if states.of(job).state == "done":
                 self._over.add(job)
-            elif state == "submitted" and self._search.memory_of(description) <= self._memory_bytes:
+            elif self._search.is_ready(job) and self._search.memory_of(description) <= self._memory_bytes:
                 yield description
 
     def decide(self, queue: JobQueue, running: Collection[str]) -> bool:
@@ -105,15 +104,19 @@ class SearchPool:
 
         Somebody submits a larger one when the tasks of this array have ended, or when a person looks.
         """
-        jobs = [self._search.ledger.plans.jobs[job] for job in self._search.open_jobs()]
-        states = self._search.states
-        return bool(jobs) and all(
-            self._search.memory_of(job) > self._memory_bytes and states.of(job.id).state == "submitted" for job in jobs
+        states, search = self._search.states, self._search
+        left = [
+            job
+            for job in search.planned_open_jobs()
+            if states.of(job.id).state != "submitted" or search.is_ready(job.id)
+        ]
+        return bool(left) and all(
+            search.memory_of(job) > self._memory_bytes and states.of(job.id).state == "submitted" for job in left
         )
 
     def _may_start(self, job: str) -> bool:
         """Whether a queued job waits for a worker, and none has begun it since the ledger was read."""
-        return self._search.states.of(job).state == "submitted" and not has_live_claim(self._search.ledger.study, job)
+        return self._search.is_ready(job) and not has_live_claim(self._search.ledger.study, job)
 
     def _tell(self, trouble: str) -> None:
         """Say once why the search does not go on."""
@@ -132,10 +135,15 @@ class SearchPool:
         return not self.is_over()
 
 
-def jobs_of_task(submission: Submission, index: int, plans: Plans) -> list[JobDescription]:
+def open_to_all(ledger: Ledger) -> dict[str, JobDescription]:
+    """The planned jobs of a search, which any of its workers may run; not those that a person has run again."""
+    return {job: one for job, one in ledger.plans.trial_jobs.items() if job not in ledger.rerun_attempts}
+
+
+def jobs_of_task(submission: Submission, index: int, ledger: Ledger) -> list[JobDescription]:
     """The jobs of a task; for a worker of a search all its jobs that are planned."""
     own = submission.jobs_of_task(index)
-    return list(plans.trial_jobs.values()) if SEARCH_JOB in own else [plans.jobs[job] for job in own]
+    return list(open_to_all(ledger).values()) if SEARCH_JOB in own else [ledger.plans.jobs[job] for job in own]
 
 
 def is_excused(pool: SearchPool | None, running: RunningAttempt) -> bool:

@@ -70,7 +70,7 @@ class Worker:
         self.events = AttemptEvents(study, submission, environment.node, self.storage, environment.index)
         self.sharing = GpuSharing(cluster, self.machine, self.states.ledger, self.events.of_study, environment.node)
         self.pool = SearchPool.of_task(submission, environment.index, self.states)
-        self.jobs = jobs_of_task(submission, environment.index, self.states.ledger.plans)
+        self.jobs = jobs_of_task(submission, environment.index, self.states.ledger)
         own_jobs = [job for job in self.jobs if not self._needs_other_task(job)]
         self.queue = JobQueue(own_jobs, self.states, submission.token, waits_for_others=not environment.is_scheduled)
         self.running: dict[str, RunningAttempt] = {}

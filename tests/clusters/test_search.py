@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from clusters.conftest import Project, unfinished_jobs
-from searchtoy import add_hunt, search_of, trained_epochs
+from searchtoy import add_stages, search_of, trained_epochs
 from toyproject import wait_until
 
 from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_the_tasks_of_one_array_work_through_a_search_and_a_killed_one_is_replaced(either: Project) -> None:
-    add_hunt(either.toy, sleep_s="sleep_s: 0.3")
+    add_stages(either.toy, sleep_s="sleep_s: 0.15", parallel="  parallel: 2")
     either.launch(experiment="hunt")
     assert [one.task_count for one in either.submissions("hunt")] == [2]
     assert either.submissions("hunt")[0].jobs == (SEARCH_JOB, SEARCH_JOB)
@@ -26,5 +26,9 @@ def test_the_tasks_of_one_array_work_through_a_search_and_a_killed_one_is_replac
 
     wait_until(is_over, describe=lambda: either.describe("hunt"), pause_s=0.5)
     wait_until(lambda: not unfinished_jobs(either.job_states()), pause_s=0.5)
-    assert search_of(either.toy)["done"] >= 1
+    done = search_of(either.toy)["done"]
+    assert done >= 1
+    # All stages are run by the same tasks, the first one once, and the last one for trials trained to their end.
+    assert len((either.toy.data / "prepared.txt").read_text().split()) == 1
+    assert len(set((either.toy.data / "judged.txt").read_text().split())) == done
     assert either.toy.output_of("advance", "hunt").startswith("hunt: nothing to do")

@@ -428,3 +428,31 @@ def test_a_search_may_stand_inside_the_matrix(tree: Any) -> None:
     assert [job.id for job in inside.jobs()] == [job.id for job in beside.jobs()]
     with pytest.raises(UsageError, match=r"matrix\.search: the study has search at its top as well"):
         tree.study({"matrix": {"search": search}, "search": search})
+
+
+def test_a_search_inside_a_matrix_is_changed_where_it_stands(tree: Any) -> None:
+    search = {"space": {"optimizer.lr": [0.1, 0.01]}, "trials": 2}
+    changed = tree.study({"matrix": {"seed": [0], "search": search}}, "search.trials=40", "+search.seed=3")
+    assert changed.settings["search"] == {**search, "trials": 40, "seed": 3}
+    stages = {"prepare": {"run": "toy.run"}, "fit": {"after": "prepare", "matrix": {"search": search}}}
+    changed = tree.study({"stages": stages}, "search.trials=40")
+    assert changed.settings["search"] == {**search, "trials": 40, "axes_from": "fit"}
+    assert changed.stages_with_key("optimizer.lr", "fit") == ("fit",)
+
+
+def test_searched_keys_are_axes_of_the_stages_that_read_them_and_of_those_after_them(tree: Any) -> None:
+    stages = {
+        "survey": {"run": "toy.run", "uses": ["loss"]},
+        "prepare": {"run": "toy.run", "uses": ["optimizer.lr"]},
+        "fit": {"after": ["survey", "prepare"]},
+        "judge": {"run": "toy.run", "after": "fit", "uses": ["loss"]},
+    }
+    study = tree.study({"stages": stages})
+    assert study.stages_with_key("optimizer.lr") == ("prepare", "fit", "judge")
+    assert study.stages_with_key("optimizer") == ("prepare", "fit", "judge")
+    assert study.stages_with_key("loss.smoothing") == ("survey", "fit", "judge")
+    assert study.stages_with_key("loss.smoothing", "fit") == ("fit", "judge")
+    with pytest.raises(UsageError, match=r"search\.space\.model: no stage reads this key"):
+        tree.study({"stages": {"survey": stages["survey"]}}).stages_with_key("model")
+    with pytest.raises(UsageError, match=r"search\.axes_from: no stage fits \(did you mean 'fit'\?\)"):
+        study.stages_with_key("optimizer.lr", "fits")

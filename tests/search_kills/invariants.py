@@ -18,7 +18,8 @@ from simulated_search import SimulatedSearch
 from seedfold.orchestrator.ledger.events import Event, EventReader
 from seedfold.orchestrator.ledger.search_decisions import RecordedDecision
 from seedfold.orchestrator.search.decide import next_decision
-from seedfold.orchestrator.search.study_search import StudySearch, _ToldTrials
+from seedfold.orchestrator.search.study_search import StudySearch
+from seedfold.orchestrator.search.told_trials import ToldTrials
 
 _FILES = (
     *ALLOWED_FILES,
@@ -72,14 +73,15 @@ class Check:
             yield f"trials that began: {[one.trial for one in started]}"
         if [dict(one.params) for one in started] != expected:
             yield "the points of the trials are not those of an undisturbed search"
-        jobs = Counter(job for one in started for job in one.jobs)
-        if any(len(one.jobs) != 1 for one in started) or max(jobs.values()) > 1:
-            yield "a trial has no job, or several, or one of another trial"
+        own = Counter(job for one in started for job in one.jobs[1:])
+        common = {one.jobs[0] for one in started}
+        if any(len(one.jobs) != 3 for one in started) or len(common) > 1 or max(own.values()) > 1:
+            yield "a trial lacks a job, or has one of another trial, or one of its own before the training"
 
     def _follow_from_history(self) -> Iterator[str]:
         """Each decision is the one that follows from what was known, and no result is told twice."""
         for number, decision in enumerate(self.decisions):
-            history = _ToldTrials().after(self.decisions[:number]).history(decision.told, {})
+            history = ToldTrials().after(self.decisions[:number]).history(decision.told, {})
             expected = next_decision(replace(self.search.settings, parallel=len(history) + 1), history)
             found = (decision.kind, decision.trial, dict(decision.params), decision.rung, decision.epochs)
             if expected is None or found != (
@@ -115,9 +117,14 @@ class Check:
             yield "there is a decision left"
 
     @cached_property
+    def _jobs(self) -> dict[int, tuple[str, ...]]:
+        """The jobs of each trial: one of each stage, in their order."""
+        return {one.trial: one.jobs for one in self.decisions if one.kind == "start" and one.jobs}
+
+    @cached_property
     def _last(self) -> dict[str, int]:
         """How long each job had to be trained."""
-        jobs = {one.trial: one.jobs[0] for one in self.decisions if one.kind == "start" and one.jobs}
+        jobs = {trial: jobs[1] for trial, jobs in self._jobs.items()}
         return {jobs[one.trial]: one.epochs or EPOCHS for one in self.decisions if one.kind != "prune"}
 
     def _trained(self) -> Iterator[str]:
@@ -148,7 +155,8 @@ class Check:
         # A worker may record a result again that another one was about to record.
         attempts = {(event["job"], event["n"]) for event in self.events if event["e"] == "done"}
         done = Counter(job for job, _ in attempts)
-        whole = {job for job, epochs in self._last.items() if epochs == EPOCHS}
+        trained = {job for job, epochs in self._last.items() if epochs == EPOCHS}
+        whole = {job for jobs in self._jobs.values() if jobs[1] in trained for job in jobs}
         yield from (f"{job[:12]} was done {count} times" for job, count in done.items() if count > 1)
         # Who was killed after it had published a result has not recorded it: it counts all the same.
         published = [path.name.partition(".")[0] for path in self.project.toy.study(STUDY).path.glob("store/*/*")]
@@ -157,7 +165,8 @@ class Check:
         for event in self.events:
             if event["e"] == "failed" and event["kind"] not in {"node", "preempted"}:
                 yield f"{event['job'][:12]} failed: {event['kind']}, {event['reason']}"
-        states = Counter(self.search.states.of(job).state for job in self._last)
+        states = Counter(self.search.states.of(job).state for jobs in self._jobs.values() for job in jobs[1:])
+        states["done"] += 1
         if states.keys() - {"done", "paused", "cancelled"} or states["done"] != len(whole):
             yield f"jobs stand so: {dict(states)}"
 

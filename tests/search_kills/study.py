@@ -1,4 +1,4 @@
-"""The search that is killed, and how its commands are run: jobs that take no time and note every epoch."""
+"""The search that is killed, of three stages, and how its commands are run. Its jobs note every epoch."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.state.job_states import JobStates
 
 STUDY = "hunted"
+TRAINED = "train"
+"""The stage that is trained; there is one before it, which all trials have, and one after it."""
 EPOCHS = 9
 ETA = 3
 MODULE = '''
@@ -52,6 +54,10 @@ def run(work):
         written.replace(state)
     metric = {"split": "val", "head": "main", "metric": "score", "value": score(config["x"], epoch)}
     (work.staging / "metrics.json").write_text(json.dumps([metric]))
+
+
+def stand_beside(work):
+    """Do nothing: a stage that all trials have before the training, or that each has after it."""
 
 
 def score(x, epoch):
@@ -141,11 +147,21 @@ def write_project(
     """Write the project into ``folder``."""
     toy = make_toy(folder)
     study = {
-        **{"run": "toy.hunted.run", "study": STUDY, "x": 0.5, "epochs": EPOCHS, "sleep_s": sleep_s},
+        **{"study": STUDY, "x": 0.5, "epochs": EPOCHS, "sleep_s": sleep_s},
         **{"paths": {"data": "data"}, "resources": {"cpus": 1, "memory": "200MB", "time": "10min"}},
-        "matrix": {"seed": [0]},
+        "stages": {
+            "prepare": {"run": "toy.hunted.stand_beside", "uses": ["paths"]},
+            TRAINED: {"run": "toy.hunted.run", "after": "prepare", "matrix": {"seed": [0]}},
+            "judge": {"run": "toy.hunted.stand_beside", "after": TRAINED, "uses": ["paths"]},
+        },
         "search": {
-            **{"space": {"x": {"uniform": [0, 1]}}, "sampler": "random", "metric": "val/score", "seed": 5},
+            **{
+                "stage": TRAINED,
+                "space": {"x": {"uniform": [0, 1]}},
+                "sampler": "random",
+                "metric": "val/score",
+                "seed": 5,
+            },
             **{"trials": trials, "parallel": parallel, "halving": {"min": 1, "max": EPOCHS, "eta": ETA}},
         },
     }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 
 import pytest
 from page_client import ask, open_page
-from searchtoy import add_hunt
+from searchtoy import add_hunt, decision_files
 from toyproject import Toy, make_toy
 
 pytest.importorskip("optuna", reason="Optuna is not installed")
@@ -58,9 +59,14 @@ def test_a_search_is_shown_everywhere(toy: Toy) -> None:
     refused = toy.run_in_process("results", "hunt", "trials", "--where", "seed=0")
     assert refused.returncode == 2
     assert "--where: the table trials has no such option" in refused.stderr
-    refused = toy.run_in_process("rerun", "hunt", "--stage", "train")
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert "study hunt searches: its jobs are not run again" in refused.stderr
+    render = "render", "--config-dir", "conf", "--target", "shell", "--out", "scripts", "experiment=hunt"
+    refused = toy.run_in_process(*render)
+    assert refused.returncode == 2
+    assert "render one of its points with ~search and the values" in refused.stderr
+    first = json.loads(decision_files(toy)[0].read_text())
+    point = f"x={first['params']['x']!r}"
+    assert "hunt: 1 command in 1 file" in toy.run_in_process(*render, "~search", point).stdout
+    assert first["jobs"][0] in (toy.folder / "scripts" / "jobs.jsonl").read_text()
     assert f"rung: {TRIALS} of 1 epochs" in toy.run_in_process("status", "hunt").stdout
 
     client = open_page(toy.root)

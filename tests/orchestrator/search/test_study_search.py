@@ -9,19 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from searchtoy import add_hunt, decision_files, search_of, trained_epochs
+from searchtoy import add_hunt, decision_files, open_search, search_of, trained_epochs
 from toyproject import Toy, make_toy, wait_until
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.events import EventWriter
-from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.search_decisions import PRUNED, pruned_jobs
 from seedfold.orchestrator.search.study_search import StudySearch
 from seedfold.orchestrator.search.trial_jobs import ChangedStudyError
 from seedfold.orchestrator.search.warm_start import read_warm_trials
-from seedfold.orchestrator.settings.failures import RetryPolicies
-from seedfold.orchestrator.state.job_states import JobStates
 
 
 @pytest.fixture
@@ -32,14 +28,6 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     toy = make_toy(tmp_path / "project")
     add_hunt(toy)
     return toy
-
-
-def open_search(toy: Toy) -> StudySearch:
-    """The search as another process sees it."""
-    ledger = Ledger(toy.study("hunt"))
-    assert ledger.plans.header is not None
-    policies = RetryPolicies.parse(ledger.plans.header.settings["failures"])
-    return StudySearch(JobStates(Root(toy.root), ledger, policies))
 
 
 def end_jobs(toy: Toy, kind: str, number: int, score: float = 0.0, epochs: int = 1) -> None:
@@ -225,6 +213,10 @@ def test_cancel_ends_a_search_and_resume_goes_on(toy: Toy) -> None:
     assert not again.is_over()
     assert [trial.state for trial in again.history()] == ["running", "running"]
     assert toy.states("hunt").keys() <= {"submitted", "waiting"}
+    toy.output_of("hold", "hunt")
+    assert not any(again.states.refresh() and again.is_ready(job) for job in again.open_jobs())
+    toy.output_of("release", "hunt")
+    assert not any(again.states.refresh() and again.states.of(job).is_held for job in again.open_jobs())
 
 
 def test_the_best_trial_is_trained_to_its_end_with_more_seeds(toy: Toy) -> None:
@@ -248,6 +240,13 @@ def test_the_best_trial_is_trained_to_its_end_with_more_seeds(toy: Toy) -> None:
     refused = toy.run_in_process("launch", "--best", "1", "seed=0,1")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert "--best: name the study of the search" in refused.stderr
+
+
+def test_a_searched_key_may_be_added_to_the_configuration(toy: Toy) -> None:
+    add_hunt(toy, space="  space: {x: {uniform: [0, 1]}, +note: [a, b]}")
+    launch(toy)
+    jobs = open_search(toy).ledger.plans.trial_jobs.values()
+    assert [job.config["note"] for job in jobs] == [job.axes["note"] for job in jobs]
 
 
 def test_a_search_begins_with_what_another_study_has_found(toy: Toy) -> None:
