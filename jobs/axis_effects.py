@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.interpolations import find_dependencies, target_path
 from seedfold.jobs.key_patterns import KeyPath
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.shared_config import walk_texts
 from seedfold.jobs.study_keys import Conventions
 from seedfold.jobs.subtree_facts import KnownSubtrees

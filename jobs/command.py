@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass
 
 COMMAND = "command"
 """The value of ``run``, and the key of the words."""

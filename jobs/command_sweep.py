@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -13,7 +14,6 @@ from hydra.core.override_parser.types import Override
 
 from seedfold.jobs.compose import one_line_errors
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass
 
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|(?<!\$)\{([A-Za-z_][\w.]*)\}")
 _FOLDERS = {"folder": "$SEEDFOLD_FOLDER", "checkpoints": "$SEEDFOLD_CHECKPOINTS"}

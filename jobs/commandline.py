@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hydra.core.override_parser.types import Override
@@ -17,7 +18,6 @@ from hydra.core.override_parser.types import Override
 from seedfold.jobs.axis_values import override_values
 from seedfold.jobs.compose import Composer
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass, replace
 from seedfold.jobs.matrix import Block
 from seedfold.jobs.stages import StageSpec, check_axis_name, check_lengths
 

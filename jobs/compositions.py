@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple, cast
@@ -18,7 +19,6 @@ from seedfold.jobs.axis_values import group_override
 from seedfold.jobs.changing_resolvers import ResolverWatch
 from seedfold.jobs.compose import Composer, one_line_errors, plain_tree
 from seedfold.jobs.identity import Identity
-from seedfold.jobs.lazy_dataclasses import dataclass, field, replace
 from seedfold.jobs.option_changes import ChangedKeys, OptionChanges
 from seedfold.jobs.secret_values import refuse_secret_references
 from seedfold.jobs.shared_config import walk_texts

@@ -11,6 +11,7 @@ import pickle
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import combinations
 from typing import Any
@@ -27,7 +28,6 @@ from hydra.types import RunMode
 from omegaconf import Container, DictConfig, OmegaConf, flag_override
 
 from seedfold.jobs.config_repository import CachingRepository
-from seedfold.jobs.lazy_dataclasses import dataclass, field, replace
 
 _CHOICES_ONLY = re.compile(r"(?:[\w/-]|\$\{(?!defaults\b)\w+\})*")
 """A text that names choices of groups, and no place in the defaults list itself."""

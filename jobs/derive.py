@@ -6,6 +6,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from types import ModuleType
 from typing import Any
@@ -17,7 +18,6 @@ from seedfold.jobs.derivation import derivation, is_derivation
 from seedfold.jobs.errors import SeedfoldError, UsageError, did_you_mean
 from seedfold.jobs.key_patterns import KeyPath
 from seedfold.jobs.late_references import has_late_reference
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.jobs.shared_config import walk_texts
 from seedfold.jobs.stages import StageSpec
 from seedfold.jobs.study_keys import Conventions

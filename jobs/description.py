@@ -6,10 +6,10 @@ A description is a frozen value. On disk it is JSON; it never holds a model, dat
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from seedfold.jobs.canonical_json import canonical_flat
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.jobs.resources import Resources
 
 JsonValue = Any

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import SeedfoldError
 from seedfold.jobs.key_patterns import KeyPath
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.shared_config import Layout, SharedConfig, ValueGroups
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
@@ -26,7 +27,6 @@ from seedfold.jobs.fold_axis import refuse_unknown_fold
 from seedfold.jobs.group_template import PointValues, Template
 from seedfold.jobs.interpolations import MISSING
 from seedfold.jobs.key_patterns import KeyPath
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.matrix import Axis, Matrix, Point
 from seedfold.jobs.memoization import ValueSource
 from seedfold.jobs.shared_config import has_path, leads_through_value, paths_to_texts, walk_paths, walk_texts

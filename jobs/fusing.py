@@ -12,7 +12,6 @@ from typing import Any
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass
 
 FUSE = "fuse"
 FIT_PREDICT_RUN = "seedfold.trainers.stages.fit_predict.run"

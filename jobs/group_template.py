@@ -8,6 +8,7 @@ OmegaConf, and remembered by the numbers of the source values it depends on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig
@@ -22,7 +23,6 @@ from seedfold.jobs.hashed_text import HashedDocuments
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.interpolations import find_dependencies
 from seedfold.jobs.key_patterns import KeyPath
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.memoization import Numbers, ResultCache, ValueLookup, ValueSource
 from seedfold.jobs.plain_references import NEEDS_OMEGACONF, ValueReader, make_reader, unresolved_paths
 from seedfold.jobs.resources import Resources

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -30,7 +31,6 @@ from seedfold.jobs.group_template import Template
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.interpolations import KNOWN_RESOLVERS, find_dependencies
 from seedfold.jobs.job_overrides import derived_values, overrides_of
-from seedfold.jobs.lazy_dataclasses import asdict, dataclass, field, replace
 from seedfold.jobs.matrix import REPEAT_ADVICE, Block, Matrix
 from seedfold.jobs.override_order import (
     change_same_value,

@@ -14,13 +14,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from seedfold.jobs.canonical_json import canonical_json, encode_plain, require_text_key, to_plain, to_plain_float
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.key_patterns import KeyPath, Patterns
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.jobs.moved_modules import oldest_name
 
 __all__ = ["SCHEMA", "Identity", "canonical_json", "compute_ids", "job_digest"]

@@ -7,6 +7,7 @@ until then they stay as text, in which references to the configuration are alrea
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +17,6 @@ from omegaconf.grammar_visitor import GrammarVisitor
 
 from seedfold.jobs.key_patterns import KeyPath
 from seedfold.jobs.late_resolver import LATE_RESOLVER
-from seedfold.jobs.lazy_dataclasses import dataclass
 
 MISSING = "???"
 """Hydra's mark of a value that has to be given."""

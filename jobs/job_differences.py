@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.description import SHORT_ID_LENGTH, JobDescription
 from seedfold.jobs.identity import Identity, hashed_document
-from seedfold.jobs.lazy_dataclasses import dataclass
 
 ABSENT: Final = "(absent)"
 """The value that is shown for a key that one of the jobs does not have."""

@@ -8,12 +8,12 @@ order of the matrix, and parents always come before their children. The order is
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.conditions import Where, find_axis
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass
 
 T = TypeVar("T")
 Axes = Mapping[str, Any]

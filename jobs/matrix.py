@@ -7,6 +7,7 @@ of computed values work on small integers, and 1, 1.0 and true are three differe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, product
 from math import prod
@@ -14,7 +15,6 @@ from typing import Any
 
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.shared_config import paths_to_texts
 
 REPEAT_ADVICE = "give each repetition a value of its own (+repeat=range(0,5))"

@@ -12,6 +12,7 @@ import pickle
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -34,7 +35,6 @@ from omegaconf.errors import OmegaConfBaseException
 from seedfold.jobs.config_loader import CachingLoader, ComposedFiles, FilesByKey, observed_defaults
 from seedfold.jobs.interpolations import find_dependencies, target_path
 from seedfold.jobs.key_patterns import KeyPath
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.shared_config import walk_texts
 
 _ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, AssertionError)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from seedfold.jobs.conditions import Term, Where, are_equal, find_axis
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.jobs.matrix import Matrix, Predicate, require_axis_number
 
 _CONDITION = re.compile(r"\s*(!=|<=|>=|=|<|>)")

@@ -6,12 +6,12 @@ Parents are found by hashing, once per parent stage, and children with the same 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from seedfold.jobs.canonical_json import encode_plain
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.matrix import Matrix, Point, Predicate
 from seedfold.jobs.predicates import compile_predicate
 from seedfold.jobs.stages import StageSpec

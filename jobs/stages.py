@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from seedfold.jobs.command import COMMAND, COMMAND_RUN
 from seedfold.jobs.compose import Composer, one_line_errors
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
 from seedfold.jobs.fusing import FIT_PREDICT_RUN, FUSE, OFF, Fuse
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.jobs.matrix import Block
 from seedfold.jobs.study_keys import SEARCH, SWEEPER, TOP_LEVEL_STAGE_KEYS
 

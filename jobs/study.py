@@ -7,6 +7,7 @@ are listed, because an axis may name a key that only some combinations of config
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ from seedfold.jobs.group_template import Template
 from seedfold.jobs.identity import Identity, job_digest
 from seedfold.jobs.job_order import JobOrder
 from seedfold.jobs.key_patterns import Patterns
-from seedfold.jobs.lazy_dataclasses import dataclass, field, replace
 from seedfold.jobs.matrix import Matrix, Point, build_matrix
 from seedfold.jobs.predicates import with_predicates
 from seedfold.jobs.search_place import search_where_it_stands, with_search_on_top

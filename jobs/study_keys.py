@@ -5,7 +5,7 @@ This is the only difference between Seedfold's studies and other people's progra
 
 from __future__ import annotations
 
-from seedfold.jobs.lazy_dataclasses import dataclass
+from dataclasses import dataclass
 
 SEARCH = "search"
 """The key of a study that searches a space; the settings of other studies have no such key."""

@@ -8,13 +8,13 @@ parts of their configurations becomes one more axis.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.key_patterns import KeyPath
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.jobs.shared_config import Layout, SharedConfig
 
 _ABSENT = "(absent)"

@@ -11,11 +11,11 @@ function ``after_publish(work: Work) -> None``, which removes what was kept only
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 
 SNAPSHOT_RECORD = "snapshot.json"
 """The file that is written last into the folder of a snapshot of the code, beside the folder of its modules."""

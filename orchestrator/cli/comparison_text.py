@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -11,7 +12,6 @@ from rich.table import Table
 
 from seedfold.jobs.errors import count_noun
 from seedfold.jobs.job_differences import Difference
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.cli.grid import fits_terminal, make_console, plain_table
 from seedfold.orchestrator.views.comparison import ComparisonTable

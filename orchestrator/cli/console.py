@@ -10,11 +10,11 @@ import os
 import sys
 import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import click
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.terminal_text import terminal_json, terminal_text
 
 Style = Literal["", "bold", "dim", "reverse", "red", "yellow", "green", "cyan"]

@@ -6,12 +6,12 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from seedfold.jobs.errors import UsageError, count_noun
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_text, size_text
 from seedfold.orchestrator.cli.remote import remote_environment

@@ -10,11 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from math import inf
 from types import FrameType
 
 from seedfold.jobs.errors import SeedfoldError, count_noun
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.orchestrator.cli.console import (
     can_draw,
     counts_text,

@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,6 @@ import click
 from click.core import ParameterSource
 
 from seedfold.jobs.errors import UsageError, count_noun
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.cli.call import add_folder_to_import_path, get_root_option
 from seedfold.orchestrator.cli.console import print_note
 from seedfold.orchestrator.login.connection import Connection, is_on_terminal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -11,7 +12,6 @@ from weakref import WeakKeyDictionary
 import click
 
 from seedfold.jobs.errors import UnreachableError, count_noun
-from seedfold.jobs.lazy_dataclasses import asdict
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.jobs.times_text import about_text, clock_text
 from seedfold.orchestrator.cli import completion_values, options

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, TypeVar, cast
 
 import click
 
 from seedfold.jobs.errors import UsageError, count_noun
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_bytes, print_note, print_text
 from seedfold.results.store.named_output import is_stream, open_output, refuse_folder

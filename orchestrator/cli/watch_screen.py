@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from seedfold.jobs.errors import SeedfoldError, count_noun
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.terminal_text import terminal_log
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
 from seedfold.orchestrator.cli.console import StyledLine, make_lines, output_width, wrap_lines

@@ -12,8 +12,8 @@ import json
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 
-from seedfold.jobs.lazy_dataclasses import asdict, dataclass
 from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.plans import user_name

@@ -11,10 +11,10 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.orchestrator.code.digests import digest_file
 from seedfold.orchestrator.code.loaded_files import OWN_PACKAGE, loaded_files
 from seedfold.orchestrator.code.packages import loaded_packages

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.command import COMMAND_RUN, Command
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass, replace
 from seedfold.orchestrator.code.digests import is_installed
 from seedfold.orchestrator.code.source_files import (
     SourceFiles,

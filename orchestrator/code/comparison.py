@@ -7,8 +7,8 @@ accepted the change. The numbers of a stage of Seedfold count as one more file, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.code.accepted_changes import AcceptedChange, AcceptedChanges
 from seedfold.orchestrator.code.code_records import CodeRecord, read_code_record
 from seedfold.orchestrator.code.current_code import CurrentCode

@@ -11,13 +11,13 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, PathFinder
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.shared_config import SharedConfig
 from seedfold.orchestrator.code.digests import is_installed
 from seedfold.orchestrator.ledger.layout import ROOT_MARK

@@ -16,11 +16,11 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from seedfold.jobs.errors import UnreachableError, UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.copies.contents import StudyContents
 from seedfold.orchestrator.ledger.copy_origin import CopyOrigin
 from seedfold.orchestrator.ledger.layout import ROOT_MARK, StudyFolder

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.results.store.published import RESULT_FILE
 

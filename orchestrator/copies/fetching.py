@@ -11,11 +11,11 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from seedfold.jobs.errors import UnreachableError, UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.orchestrator.copies.contents import FileEntry
 from seedfold.orchestrator.copies.source import ByteChunks, Listing, StudySource
 from seedfold.orchestrator.ledger.copy_origin import CopyOrigin, read_copy_origin

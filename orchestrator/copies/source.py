@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 from seedfold.jobs.errors import UnreachableError, UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.orchestrator.copies.contents import FileEntry, StudyContents
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.file_system_clock import file_system_time

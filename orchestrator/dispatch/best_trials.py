@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from seedfold.jobs.errors import UsageError, count_noun
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.jobs.secret_values import refuse_secrets
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.dispatch.launch import start_plan

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UnreachableError
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.dispatch.resume import unique_by_id
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy

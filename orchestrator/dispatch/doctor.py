@@ -14,12 +14,12 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.errors import SeedfoldError, count_noun
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.schedulers.findings import Finding

@@ -10,9 +10,9 @@ nothing is left halfway: the jobs are held or not.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.dispatch.resume import resume, unique_by_id
 from seedfold.orchestrator.dispatch.submit import LaunchResult

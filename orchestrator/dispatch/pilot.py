@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.dispatch.hold import may_be_held, record_held, record_released
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.launch_plan import Plan, PlannedJob

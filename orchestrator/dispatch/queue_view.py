@@ -6,10 +6,10 @@ Commands advance the study when they read it, as `advance_and_view_queue` does; 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from seedfold.jobs.errors import UnreachableError, count_noun
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.jobs.times_text import parse_scheduler_time, start_text
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root

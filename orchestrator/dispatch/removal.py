@@ -7,10 +7,10 @@ If a launch was faster and has started jobs meanwhile, the folder gets its name 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.dispatch.resume import advance_study
 from seedfold.orchestrator.ledger.copy_origin import is_copy
 from seedfold.orchestrator.ledger.deleted_studies import find_rests, put_aside, remove_rest

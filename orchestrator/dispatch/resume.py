@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass, replace
 from seedfold.jobs.secret_values import refuse_secrets
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.code.comparison import CodeComparison

@@ -6,11 +6,11 @@ tasks as jobs may run at a time. Each takes any open job of the search, and deci
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seedfold.jobs import lazy_dataclasses
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
 from seedfold.jobs.study_keys import SEARCH
@@ -115,7 +115,7 @@ def launch_search(
         overrides=(*site_overrides(overrides), *overrides),
         config_dirs=keep_config(folder, config_dirs),
         folder=str(Path.cwd()),
-        digest=digest_of([lazy_dataclasses.replace(job, study=folder.name) for job in plan.descriptions]),
+        digest=digest_of([dataclasses.replace(job, study=folder.name) for job in plan.descriptions]),
         snapshot=take_snapshot(folder, plan.descriptions, Path.cwd()) if has_snapshot else None,
     )
     if not replace:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UnreachableError, UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.orchestrator.code.snapshots import take_snapshot
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger

@@ -6,10 +6,10 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UnreachableError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict, dataclass
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import asdict, dataclass
 from seedfold.orchestrator.ledger.atomic_files import write_atomically
 from seedfold.orchestrator.ledger.damaged_files import DamagedFileError, naming_damaged_file, read_record
 from seedfold.orchestrator.ledger.file_system_clock import file_system_time

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.ledger.damaged_files import DamagedFileError
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.submissions import Submission

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.claims import is_claim_live
 from seedfold.orchestrator.ledger.copy_origin import is_copy

@@ -7,9 +7,8 @@ that the next worker begins with it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
-
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 
 _WHOLE_NUMBERS = ("gpu_bytes", "number", "job_bytes")
 _TEXTS = ("stage", "node", "why")

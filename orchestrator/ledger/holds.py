@@ -8,9 +8,8 @@ that all who read it conclude the same. A ``released`` event that is later ends 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
-
-from seedfold.jobs.lazy_dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

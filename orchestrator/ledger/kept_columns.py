@@ -16,10 +16,10 @@ import zlib
 from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.ledger.layout import StudyFolder
 
 _VERSION = 1

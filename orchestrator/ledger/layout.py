@@ -6,11 +6,11 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from seedfold.jobs.errors import UnreachableError, UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.work import SNAPSHOT_RECORD
 from seedfold.orchestrator.settings.site import SITE_FILE, read_site_settings
 from seedfold.results.store.atomic_files import make_folder

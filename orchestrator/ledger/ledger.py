@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
 
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.orchestrator.ledger.event_log import EventLog
 from seedfold.orchestrator.ledger.events import Event
 from seedfold.orchestrator.ledger.gpu_shares import GpuShares

@@ -9,6 +9,7 @@ import json
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from seedfold.jobs.canonical_json import canonical_flat
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.description_lines import DescriptionReader, decode_lines
 from seedfold.jobs.key_patterns import KeyPath
-from seedfold.jobs.lazy_dataclasses import dataclass, field, replace
 from seedfold.jobs.moved_modules import current_name
 from seedfold.orchestrator.ledger.damaged_files import DamagedFileError, naming_damaged_file
 from seedfold.orchestrator.ledger.plan_names import named

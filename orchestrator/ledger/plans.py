@@ -18,13 +18,13 @@ import re
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.description_lines import encode_jobs
-from seedfold.jobs.lazy_dataclasses import asdict, dataclass, replace
 from seedfold.jobs.moved_modules import oldest_name
 from seedfold.jobs.secret_values import without_secrets
 from seedfold.orchestrator.ledger.atomic_files import create_once, to_json_line, write_atomically

@@ -10,11 +10,10 @@ import contextlib
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
-
-from seedfold.jobs.lazy_dataclasses import asdict, dataclass
 
 Liveness = Literal["alive", "dead", "unknown"]
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from seedfold.jobs.lazy_dataclasses import asdict, dataclass
 from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.damaged_files import naming_damaged_file, read_record
 from seedfold.orchestrator.ledger.layout import StudyFolder

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import asdict, dataclass
 from seedfold.orchestrator.ledger.atomic_files import write_atomically
 from seedfold.orchestrator.ledger.damaged_files import naming_damaged_file, read_record
 from seedfold.orchestrator.ledger.layout import StudyFolder

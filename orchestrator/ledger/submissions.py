@@ -11,12 +11,12 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from seedfold.jobs.lazy_dataclasses import asdict, dataclass
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.copy_origin import observation_time, process_liveness

@@ -12,10 +12,10 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.damaged_files import naming_damaged_file, read_record
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity

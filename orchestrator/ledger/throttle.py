@@ -6,10 +6,9 @@ A ``throttled`` event says it, without naming any jobs, and the latest one count
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import inf
 from typing import Any
-
-from seedfold.jobs.lazy_dataclasses import dataclass
 
 
 @dataclass(slots=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass, replace
 from seedfold.orchestrator.code.command_files import read_job_code
 from seedfold.orchestrator.code.git_provenance import provenance_files
 from seedfold.orchestrator.code.source_files import SourceFile, SourceFiles, read_source_files

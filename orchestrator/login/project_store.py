@@ -11,11 +11,11 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.results.store.atomic_files import replace_file
 

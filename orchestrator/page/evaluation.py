@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.orchestrator.page.kept_studies import KeptStudy
 from seedfold.orchestrator.state.finished_jobs import find_by_code
 from seedfold.orchestrator.state.selecting_conditions import whole_number

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.orchestrator.page.commands import selection_commands
 from seedfold.orchestrator.page.kept_studies import KeptStudy, Snapshot
 from seedfold.orchestrator.page.picked_views import PickedViews

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from sys import intern
 from typing import Any
 
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.orchestrator.state.overview import JobView
 from seedfold.results.store.published import RETURNED, DamagedError, MetricRecord, Result, load_result
 

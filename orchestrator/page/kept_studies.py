@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from math import inf
 from pathlib import Path
@@ -15,7 +16,6 @@ from typing import TypeVar
 from starlette.exceptions import HTTPException
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.page.answers import not_found, one_line
 from seedfold.orchestrator.page.kept_results import KeptResults

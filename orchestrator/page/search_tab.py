@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from seedfold.jobs.lazy_dataclasses import asdict
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.page.kept_studies import KeptStudy
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.errors import count_noun
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.lazy_dataclasses import dataclass, replace
 from seedfold.orchestrator.ledger.submissions import TaskArray
 from seedfold.orchestrator.schedulers.packing import PackedJobs, pack
 from seedfold.orchestrator.settings.cluster import ClusterSettings

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.settings.failures import FailureKind

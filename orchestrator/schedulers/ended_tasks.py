@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.orchestrator.ledger.checkpoint_progress import has_progressed
 from seedfold.orchestrator.ledger.claims import is_published
 from seedfold.orchestrator.ledger.copy_origin import observation_time

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import Literal
-
-from seedfold.jobs.lazy_dataclasses import asdict, dataclass
 
 Level = Literal["ok", "warning", "problem"]
 

@@ -6,10 +6,10 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.submissions import SUBMISSION_KEYS, Submission, TaskArray

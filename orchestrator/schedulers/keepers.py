@@ -14,10 +14,10 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from seedfold.jobs.errors import UnreachableError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.damaged_files import DamagedFileError, naming_damaged_file, read_record
 from seedfold.orchestrator.ledger.layout import StudyFolder

@@ -11,11 +11,11 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from seedfold.jobs.description import JobDescription, JsonValue
 from seedfold.jobs.errors import UsageError, count_noun
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.ledger.submissions import TaskArray
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.scheduler import SchedulerSettings

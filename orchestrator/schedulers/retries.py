@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.schedulers.advance_round import AdvanceRound

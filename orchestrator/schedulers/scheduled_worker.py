@@ -7,9 +7,9 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from seedfold.jobs.lazy_dataclasses import dataclass, field, replace
 from seedfold.orchestrator.ledger.submissions import Submission, TaskArray
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.worker.environment import WorkerEnvironment

@@ -7,10 +7,10 @@ nothing left for it. Whoever advances the study submits tasks in place of those 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.ledger.damaged_files import DamagedFileError

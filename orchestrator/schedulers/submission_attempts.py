@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.ledger.submissions import Submission

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.search.history import Trial
 from seedfold.orchestrator.search.rungs import Bracket, brackets
 from seedfold.orchestrator.settings.search import SearchSettings

@@ -7,9 +7,9 @@ answer, and a search that was killed goes on as if it had not been.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.search.history import Trial
 from seedfold.orchestrator.search.pruner import stopped_by_pruner
 from seedfold.orchestrator.search.rungs import bracket_of, brackets, rung_epochs

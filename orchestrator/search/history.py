@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from math import isfinite
 from statistics import fmean
 from typing import Any, Literal
 
 from seedfold.jobs.canonical_json import canonical_json
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.orchestrator.settings.search import SearchSettings
 
 TrialState = Literal["running", "paused", "done", "pruned", "failed"]

@@ -10,12 +10,12 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from threading import Thread
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.orchestrator.ledger.events import EventWriter, time_after
 from seedfold.orchestrator.ledger.search_decisions import PRUNED, SEARCH_JOB, RecordedDecision, SearchDecisions, Told
 from seedfold.orchestrator.search.decide import Decision, is_over, next_decision

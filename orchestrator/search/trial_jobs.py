@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.plans import PlanHeader, write_plan_once

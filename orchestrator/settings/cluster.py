@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass, field_names
 from seedfold.jobs.resources import parse_memory
 from seedfold.orchestrator.settings import lsf
 from seedfold.orchestrator.settings.scheduler import SchedulerSettings
@@ -138,7 +138,7 @@ def read_stored(settings: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def known_keys(executor: str) -> list[str]:
     """The keys that an executor has."""
-    known = [*(name for name in field_names(ClusterSettings) if name not in {"scheduler", "lsf"}), "login"]
+    known = [*(field.name for field in fields(ClusterSettings) if field.name not in {"scheduler", "lsf"}), "login"]
     if executor != "local":
-        known += [*field_names(SchedulerSettings)]
+        known += [field.name for field in fields(SchedulerSettings)]
     return [*known, *lsf.KEYS] if executor == "lsf" else known

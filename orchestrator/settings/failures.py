@@ -7,11 +7,11 @@ import os
 import re
 import signal
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass, field_names
 from seedfold.jobs.secret_values import without_secrets
 from seedfold.jobs.work import ConfigFailure, DataFailure, NonFiniteFailure, ProgramFailure
 from seedfold.results.store.passing_errors import FULL_DISK_ERRNOS, PASSING_ERRNOS
@@ -185,7 +185,7 @@ class RetryPolicy:
         return self.memory != 1 or self.time != 1 or self.other_node or self.larger_gpu
 
 
-_POLICY_KEYS = dict.fromkeys(field_names(RetryPolicy)).keys()
+_POLICY_KEYS = dict.fromkeys(field.name for field in fields(RetryPolicy)).keys()
 
 
 def _require_mapping(key: str, value: Any) -> Mapping[str, Any]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass, field_names
 from seedfold.orchestrator.settings.site import site_cluster_keys
 
 LOGIN_VARIABLE = "SEEDFOLD_LOGIN"
@@ -42,7 +42,7 @@ class LoginHost:
         Raises UsageError, which names the key, for a value that is not valid.
         """
         record: Mapping[Any, Any] = configured if isinstance(configured, Mapping) else {"host": configured}
-        known = [*field_names(cls)]
+        known = [field.name for field in fields(cls)]
         for key in record:
             if key not in known:
                 raise UsageError(

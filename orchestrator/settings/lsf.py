@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass, field_names
 
 Dialect = Literal["lsf10", "classic"]
 MemoryUnit = Literal["KB", "MB", "GB", "TB"]
@@ -33,7 +33,7 @@ class LsfSettings:
         return cls(**{key: _parse_value(key, settings[key]) for key in KEYS if settings.get(key) is not None})
 
 
-KEYS = field_names(LsfSettings)
+KEYS = tuple(field.name for field in fields(LsfSettings))
 
 
 def _parse_value(key: str, value: object) -> Any:

@@ -6,11 +6,11 @@ What is given may hold a secret, such as the address of a webhook. So it is neve
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass
 
 Outcome = Literal["done", "failed"]
 _KEYS: tuple[Outcome, ...] = ("done", "failed")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from seedfold.jobs.conditions import find_axis
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass
 
 _FIRST_ENDINGS = (".csv", ".svg", ".png")
 _KEYS = ("compare", "first")

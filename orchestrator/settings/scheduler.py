@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass, field, replace
 from seedfold.jobs.resources import Resources, parse_memory
 
 _PER_STAGE_KEYS = ("partition", "account", "qos", "constraint", "exclude", "gpu_memory", "options")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from seedfold.jobs.conditions import Where, find_axis
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass, field_names, replace
 from seedfold.jobs.predicates import predicate_terms
 from seedfold.jobs.resources import parse_time
 from seedfold.orchestrator.settings.search_space import Dimension, parse_space
@@ -46,7 +46,7 @@ class Halving:
     def parse(cls, given: Any) -> Halving:
         """Read ``search.halving``. Raises UsageError."""
         place = "search.halving"
-        _refuse_unknown(place, given, [*field_names(cls)], "{min: 1, max: 27, eta: 3}")
+        _refuse_unknown(place, given, [field.name for field in fields(cls)], "{min: 1, max: 27, eta: 3}")
         if "max" not in given:
             raise UsageError(f"{place}.max: is missing; give the number of epochs of a whole training")
         numbers = {

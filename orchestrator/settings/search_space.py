@@ -7,13 +7,13 @@ A dimension is given in Hydra's grammar of sweeps (a list, ``choice(a,b)``, ``ra
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import isfinite, log, sqrt
 from typing import Any, Literal
 
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.conditions import Where, find_axis
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass, replace
 from seedfold.jobs.predicates import predicate_terms
 
 Kind = Literal["float", "int", "choice"]

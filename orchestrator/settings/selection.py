@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from seedfold.jobs.conditions import Selectable, Where

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.identity import Identity
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.value_types import refuse_text
 

@@ -6,9 +6,9 @@ Like any key in which jobs differ without an axis, it separates results that no 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from seedfold.jobs.errors import count_noun
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.code.comparison import CodeComparison
 from seedfold.orchestrator.state.code_versions import CodeVersions, FinishedAttempt
 from seedfold.orchestrator.state.job_states import JobStates

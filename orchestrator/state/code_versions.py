@@ -8,9 +8,9 @@ agree where both have them.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.code.comparison import CodeComparison, CodeKey
 from seedfold.orchestrator.ledger.events import Event
 from seedfold.orchestrator.ledger.layout import StudyFolder

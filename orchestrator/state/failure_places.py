@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.state.job_views import JobView, groups_of, others_of, with_axes
 from seedfold.orchestrator.state.overview import FailureGroup, unique_by_id
 from seedfold.orchestrator.state.selecting_conditions import MOST_TOLD_APART, Condition, ConditionFinder

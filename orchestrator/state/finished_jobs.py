@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import count_noun
-from seedfold.jobs.lazy_dataclasses import dataclass, replace
 from seedfold.orchestrator.code.comparison import CodeComparison
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.code_axis import CodeAxis, find_code_axis

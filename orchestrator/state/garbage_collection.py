@@ -13,13 +13,13 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Literal, get_args
 
 from seedfold.jobs.description import SHORT_ID_LENGTH
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.code.snapshots import UNFINISHED_PREFIX
 from seedfold.orchestrator.ledger.claims import may_be_written

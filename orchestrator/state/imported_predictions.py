@@ -11,13 +11,13 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.identity import Identity, compute_ids
-from seedfold.jobs.lazy_dataclasses import dataclass, replace
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.code.digests import digest_file
 from seedfold.orchestrator.ledger.claims import claim_attempt, latest_attempt_number

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.ledger.claims import latest_attempt_number
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root

@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import count_noun
-from seedfold.jobs.lazy_dataclasses import dataclass, replace
 from seedfold.orchestrator.ledger.bulk_stat import StoreListing, prefetch_stats
 from seedfold.orchestrator.ledger.claims import has_live_claim, is_published, was_begun
 from seedfold.orchestrator.ledger.copy_origin import is_copy, process_liveness

@@ -13,11 +13,11 @@ import time
 from array import array
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.code.comparison import CodeComparison
 from seedfold.orchestrator.code.current_code import CurrentCode

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.job_differences import find_differences
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.study import Study
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.ledger import Ledger

@@ -8,11 +8,11 @@ used, times 1.3, rounded up. With fewer than three like jobs the first value of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.state.job_states import JobStates
 from seedfold.orchestrator.state.usage import JobUse, percentile, uses_in_ledger

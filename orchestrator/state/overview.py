@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, cast
 
 from seedfold.jobs.description import SHORT_ID_LENGTH, JobDescription
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.dead_workers import DeadWorker, find_dead_workers

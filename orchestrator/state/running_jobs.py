@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.state.job_views import others_of
 from seedfold.orchestrator.state.overview import JobView, unique_by_id
 from seedfold.results.recording.attempt_file import Attempt

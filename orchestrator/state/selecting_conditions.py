@@ -6,10 +6,10 @@ import json
 import re
 import shlex
 from collections.abc import Hashable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from typing import Any
 
 from seedfold.jobs.description import SHORT_ID_LENGTH
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.results.evaluation.axes import format_value
 from seedfold.results.store.finished_job import Addressed
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.state.expected_end import seconds_to_end
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES
 from seedfold.orchestrator.state.job_views import by_stage, groups_of, others_of

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import count_noun
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.code.comparison import CodeComparison, CodeKey
 from seedfold.orchestrator.state.job_states import JobState
 from seedfold.orchestrator.state.job_views import JobViews, counted

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.errors import SeedfoldError
-from seedfold.jobs.lazy_dataclasses import asdict, dataclass
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.owners import owner_name
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES

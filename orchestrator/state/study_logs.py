@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.state.axes_text import axes_text
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, StateName

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from seedfold.jobs.errors import UsageError, count_noun
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.ledger.fits import has_fit
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES

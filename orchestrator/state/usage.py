@@ -6,11 +6,11 @@ Ends of jobs hold it since this version. Of jobs that were done before, only the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
 from seedfold.jobs.errors import count_noun
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.events import Event
 from seedfold.orchestrator.ledger.ledger import JobRecord, Ledger

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, count_noun
-from seedfold.jobs.lazy_dataclasses import dataclass, replace
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.cli.follow import wait_and_print_outcome
 from seedfold.orchestrator.dispatch.submit import LaunchResult

@@ -6,12 +6,12 @@ import sys
 import sysconfig
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.task_function import task_function_name
 from seedfold.orchestrator.code.digests import is_installed
 

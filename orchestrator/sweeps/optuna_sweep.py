@@ -9,11 +9,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.orchestrator.cli.follow import InterruptHandler, print_outcome
 from seedfold.orchestrator.dispatch.wait import JobWatcher
 from seedfold.orchestrator.ledger.ledger import Ledger

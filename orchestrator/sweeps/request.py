@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass, replace
 from seedfold.orchestrator.dispatch.pilot import PilotRequest, pilot_request
 from seedfold.orchestrator.ledger.layout import Root, find_root
 from seedfold.orchestrator.settings.failures import RetryPolicies

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass, replace
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.finished_jobs import FinishedJobs, find_by_code
 from seedfold.orchestrator.state.overview import Overview

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.job_details import JobDetails
 from seedfold.orchestrator.state.job_logs import AttemptLog, read_log

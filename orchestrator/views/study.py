@@ -9,11 +9,11 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.dispatch.cancel import cancel
 from seedfold.orchestrator.dispatch.hold import hold, release
 from seedfold.orchestrator.dispatch.launch import launch, make_plan

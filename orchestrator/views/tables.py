@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.conditions import Where, find_axis, split_conditions
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass, field, replace
 from seedfold.orchestrator.state.finished_jobs import FinishedJobs, reasons_without_result
 from seedfold.orchestrator.state.overview import Overview
 from seedfold.results.evaluation.axes import CODE_AXES, axis_names, select_runs

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.description import SHORT_ID_LENGTH
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.job_differences import Difference, find_differences
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.code.code_records import CodeRecord, read_code_record
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.job_details import JobDetails

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.work import ConfigFailure
 from seedfold.orchestrator.state.job_details import JobDetails
 from seedfold.results.store.named_output import refuse_existing

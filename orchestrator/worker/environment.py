@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.worker.slots import Machine
 

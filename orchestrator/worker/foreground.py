@@ -8,11 +8,11 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass, field, replace
 from seedfold.jobs.work import ConfigFailure, DataFailure, RunBlocked, Work
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.plans import Plans

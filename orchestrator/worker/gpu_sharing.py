@@ -12,11 +12,11 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import inf
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import count_noun
-from seedfold.jobs.lazy_dataclasses import dataclass, field, replace
 from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.gpu_shares import GpuShare
 from seedfold.orchestrator.ledger.ledger import Ledger

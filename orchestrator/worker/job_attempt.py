@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.orchestrator.ledger.fits import FitClaim
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.worker.messages import AttemptRequest

@@ -14,6 +14,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,7 +23,6 @@ from seedfold.jobs.command import COMMAND_RUN
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.fusing import FUSED_FILE
 from seedfold.jobs.late_references import has_late_reference, resolve_late_references
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.jobs.secret_values import traceback_text
 from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunBlocked, RunInterrupted, RunPaused, Work, only_parent
 from seedfold.orchestrator.code.code_records import record_code

@@ -10,9 +10,9 @@ import json
 import os
 import select
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.jobs.secret_values import without_secrets
 from seedfold.orchestrator.settings.failures import NanPolicy
 

@@ -14,10 +14,10 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.settings.private_folder import open_private_file, private_folder
 from seedfold.orchestrator.worker.log_lines import say
 

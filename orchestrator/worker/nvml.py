@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
-
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

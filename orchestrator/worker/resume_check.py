@@ -11,11 +11,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.errors import SeedfoldError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.secret_values import traceback_text
 from seedfold.jobs.work import Work
 from seedfold.orchestrator.worker.called_run import call_run

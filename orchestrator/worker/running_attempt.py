@@ -6,9 +6,9 @@ import signal
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.orchestrator.ledger.checkpoint_progress import Step
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.worker.messages import Message

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.orchestrator.ledger.events import Event, EventWriter
 from seedfold.orchestrator.ledger.slot_waits import record_full_disk
 from seedfold.orchestrator.settings.failures import Failure

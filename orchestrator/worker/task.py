@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.orchestrator.ledger.past_caches import longest_cache_s
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.worker.environment import WorkerEnvironment

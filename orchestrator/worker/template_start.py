@@ -12,9 +12,9 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.secret_values import traceback_text
 from seedfold.orchestrator.worker import template
 from seedfold.orchestrator.worker.log_lines import say

@@ -6,11 +6,11 @@ The page, the report and the terminal say it with the words of this module.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.errors import count_noun
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.results.comparison.paired_metrics import PairedMetric, compare_metric
 from seedfold.results.comparison.pairs import Comparison, Pair, configured_folds
 from seedfold.results.evaluation.axes import axis_names, format_axes, last_component, short_names

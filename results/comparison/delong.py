@@ -8,12 +8,11 @@ what E. R. DeLong, D. M. DeLong and D. L. Clarke-Pearson defined in Biometrics 4
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from seedfold.jobs.lazy_dataclasses import dataclass
 
 Array = npt.NDArray[Any]
 

@@ -9,6 +9,7 @@ by Holm's method over all metrics of one head and split, and all pairs of values
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,6 @@ import numpy.typing as npt
 
 from seedfold.jobs.conditions import Term
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass, field, replace
 from seedfold.results.comparison.paired_tests import corrected_t_p, holm, mean_interval, signed_rank_p
 from seedfold.results.comparison.pairs import Comparison, Pair, find_comparisons, select_places
 from seedfold.results.evaluation.axes import Selection, address_key, format_axes, format_value, make_column, select_runs

@@ -10,6 +10,7 @@ differ on other samples; pairs of jobs tell whether models that are trained agai
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +19,6 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass, field, replace
 from seedfold.results.comparison.delong import compare_areas
 from seedfold.results.comparison.paired_tests import holm
 from seedfold.results.comparison.pairs import Comparison, Pair

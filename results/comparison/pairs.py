@@ -8,12 +8,12 @@ compared with like.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 from seedfold.jobs.conditions import ID_KEYS, Where, find_axis
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.results.evaluation.axes import (
     Selection,
     address_key,

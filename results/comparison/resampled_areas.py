@@ -9,12 +9,12 @@ SIGKDD Explorations 12, 2010, 49-57).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.results.store.metrics import auroc
 
 Array = npt.NDArray[Any]

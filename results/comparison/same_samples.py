@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from seedfold.jobs.lazy_dataclasses import dataclass
 
 Array = npt.NDArray[Any]
 SEED = 42

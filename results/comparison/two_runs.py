@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.results.comparison.paired_samples import compare_predictions
 from seedfold.results.comparison.pairs import Pair
 from seedfold.results.evaluation.learning_curves import read_histories

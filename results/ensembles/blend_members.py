@@ -8,13 +8,13 @@ perhaps for more samples.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from seedfold.jobs.errors import UsageError, count_noun
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.results.ensembles.mean_ensemble import iterate_ensembles
 from seedfold.results.evaluation.averaging import MeanPredictions
 from seedfold.results.evaluation.axes import format_axes, group_runs, without_axes

@@ -6,13 +6,13 @@ They have no out-of-fold predictions. So they change what a blend predicts for t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass
 
 Array = npt.NDArray[np.float64]
 

@@ -7,6 +7,7 @@ other splits.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
@@ -14,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.results.evaluation.averaging import RunningMean
 from seedfold.results.evaluation.axes import address_key, find_axes, select_runs, without_axes
 from seedfold.results.evaluation.folds import FOLD_AXIS, fold_text, with_axes

@@ -8,12 +8,12 @@ splits, which no run trained on, the run of each fold is a member.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.results.evaluation.averaging import MeanPredictions, RunningMean
 from seedfold.results.evaluation.axes import Group, Selection, group_runs, select_runs
 from seedfold.results.evaluation.folds import (

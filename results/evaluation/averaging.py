@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.results.evaluation.pooling import check_same_kind
 from seedfold.results.store.metrics import Scores, classification_metrics, probabilities, regression_metrics
 from seedfold.results.store.predictions import HeadPredictions

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.conditions import ID_KEYS, STAGE_KEY, Term, Where, are_equal, find_axis
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.results.store.finished_job import Addressed, FinishedJob, Job
 
 if TYPE_CHECKING:

@@ -7,11 +7,10 @@ the line has a break where a point has other members than the point before.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
-from seedfold.jobs.lazy_dataclasses import dataclass
 
 Doubles = npt.NDArray[np.float64]
 

@@ -7,10 +7,10 @@ should have as many folds as the configuration of the jobs says, if it says so.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from seedfold.jobs.errors import UsageError, count_noun
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.results.evaluation.axes import (
     AnyAddressed,
     Group,

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from math import isnan
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.results.evaluation.axes import address_key, axis_names, format_value, short_names, without_axes
 from seedfold.results.store.finished_job import Addressed, FinishedJob, Job
 from seedfold.results.store.published import MetricRecord

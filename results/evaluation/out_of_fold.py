@@ -6,9 +6,9 @@ A group is a stage and the values of every axis but the fold. It is complete whe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.results.evaluation.axes import (
     Group,
     Selection,

@@ -7,11 +7,10 @@ to be kept of a mask.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from seedfold.jobs.lazy_dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

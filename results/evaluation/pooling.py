@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from seedfold.jobs.errors import UsageError, count_noun
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.results.evaluation.query import split_files
 from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.predictions import HeadPredictions, read_heads

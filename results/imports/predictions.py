@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.work import DataFailure
 from seedfold.results.imports.rows import UNKNOWN, PredictionRows, ReadOptions, refuse_value
 from seedfold.results.store.predictions import file_name, write_predictions

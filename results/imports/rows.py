@@ -5,6 +5,7 @@ Rows count from 1, without the header. Row order is kept, because later random d
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass
 
 Texts = NDArray[np.object_]
 UNKNOWN = -1

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.results.imports.rows import refuse_value
 
 _LOGIT = re.compile(r"logit_(0|[1-9][0-9]*)")

@@ -7,10 +7,10 @@ parts of the tables are kept in the job's folder until the job is done: an attem
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
 from seedfold.results.prevalence.charts import make_charts
 from seedfold.results.prevalence.estimate import EstimateSettings

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass, replace
 from seedfold.jobs.work import DataFailure
 from seedfold.results.prevalence.settings import REQUIRED_SPLITS
 from seedfold.results.store.finished_job import FinishedJob

@@ -10,12 +10,12 @@ If a study has several stages, figures show the first one, except figures that c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.results.evaluation.axes import CODE_AXES
 from seedfold.results.evaluation.common_set import MeanLine, count_note, mean_line
 from seedfold.results.report.figures import Figure, LegendEntry, figure_id, to_readable

@@ -8,11 +8,11 @@ order of operations are scikit-learn's, because thresholds are chosen between va
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.results.prevalence.priors import Prior
 
 Floats = NDArray[np.float64]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.results.prevalence.mean_predictions import PredictedSamples, read_mean_predictions
 from seedfold.results.prevalence.quantify import QuantificationProblem, estimate_prevalences
 from seedfold.results.prevalence.resampling import BASE_SEED, resample_rows

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedfold.jobs.config_dataclasses import read_settings
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.work import ConfigFailure, DataFailure, Work
 from seedfold.results.prevalence.mean_predictions import read_mean_predictions
 from seedfold.results.prevalence.quantify import (

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.work import DataFailure
 from seedfold.results.store.predictions import HeadPredictions, file_name, read_heads
 

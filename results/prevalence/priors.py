@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.work import DataFailure
 from seedfold.results.prevalence.deployment import Deployment
 from seedfold.results.prevalence.estimate import ZeroPolicy, find_absent

@@ -10,12 +10,12 @@ it, and the last point that L-BFGS-B tried is taken, converged or not.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.results.prevalence.deployment import Deployment, PredictedSplits
 from seedfold.results.prevalence.mean_predictions import PredictedSamples
 from seedfold.results.prevalence.priors import Prior, exact_prior

@@ -11,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.conditions import find_axis
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
-from seedfold.jobs.lazy_dataclasses import asdict, dataclass, replace
 from seedfold.jobs.work import OUTPUTS, DataFailure
 from seedfold.results.evaluation.axes import address_frame, axis_names
 from seedfold.results.prevalence.candidates import (

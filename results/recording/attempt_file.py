@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.lazy_dataclasses import dataclass
 
 ATTEMPT_VARIABLE = "SEEDFOLD_ATTEMPT"
 RECORDS = "records"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.work import DataFailure
 
 Array = npt.NDArray[Any]

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.jobs.work import DataFailure
 
 Row = dict[str, float]

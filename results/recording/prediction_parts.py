@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.work import DataFailure
 from seedfold.results.store.arrow_arrays import number_array, read_known, read_numbers, text_array
 from seedfold.results.store.integrity import require_logits, require_targets

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
+from dataclasses import asdict, dataclass
 
-from seedfold.jobs.lazy_dataclasses import asdict, dataclass
 from seedfold.results.recording.attempt_file import Attempt
 
 _EVERY_S = 0.5

@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from seedfold.jobs.lazy_dataclasses import dataclass, field, replace
 from seedfold.results.evaluation.axes import (
     Group,
     address_key,

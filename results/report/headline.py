@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from seedfold.jobs.canonical_json import canonical_json
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.jobs.stages import LIGHTNING_RUN
 from seedfold.results.evaluation.axes import CODE_AXES, Group, axis_names, group_runs
 from seedfold.results.evaluation.missing_values import count_by_group, is_defined

@@ -6,10 +6,10 @@ A table of areas by fold is shown with its folds side by side. Other tables are 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.work import OUTPUTS
 from seedfold.results.evaluation.axes import format_axes, format_value
 from seedfold.results.report.embedded_figures import MEDIA_TYPES, embed_figure

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from seedfold.jobs.errors import SeedfoldError
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.jobs.work import DataFailure
 from seedfold.results.evaluation.axes import Group, address_key, axis_names, group_runs, last_component, without_axes
 from seedfold.results.evaluation.folds import with_axes

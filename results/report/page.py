@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from seedfold.jobs.lazy_dataclasses import dataclass, replace
 from seedfold.results.evaluation.axes import Group, axis_names, format_value, short_names
 from seedfold.results.evaluation.missing_values import (
     PlaceNames,

@@ -9,13 +9,12 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-
-from seedfold.jobs.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

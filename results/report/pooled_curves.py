@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.results.evaluation.axes import Group
 from seedfold.results.evaluation.curves import Array, Curve, head_curves, mean_curve
 from seedfold.results.evaluation.out_of_fold import VALIDATION

@@ -6,11 +6,11 @@ They take plain values. Points and lines in the second colour are what is best.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.results.evaluation.axes import last_component
 from seedfold.results.report import plots
 from seedfold.results.report.figures import Figure, LegendEntry, figure_id, to_readable

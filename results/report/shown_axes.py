@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.results.evaluation.axes import format_value
 from seedfold.results.store.finished_job import Addressed
 

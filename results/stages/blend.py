@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,6 @@ import numpy as np
 
 from seedfold.jobs.config_dataclasses import read_settings
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.ensembles.blend_members import (
     DEVELOPMENT_SPLIT,

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from seedfold.jobs.config_dataclasses import read_settings
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.ensembles.mean_ensemble import Ensemble, iterate_ensembles
 from seedfold.results.evaluation.averaging import MeanPredictions

@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.config_dataclasses import read_settings
 from seedfold.jobs.errors import UsageError, count_noun
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.evaluation.averaging import RunningMean
 from seedfold.results.evaluation.fold_areas import fold_areas, mean_fold_area

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from seedfold.jobs.description import SHORT_ID_LENGTH
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 
 
 class Addressed(Protocol):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.ma  # where it is first used otherwise, which is in each job
 import numpy.typing as npt
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.work import DataFailure, NonFiniteFailure
 
 Floats = npt.NDArray[np.floating[Any]]

@@ -14,6 +14,7 @@ import os
 import platform
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
 from io import RawIOBase
@@ -28,7 +29,6 @@ import pyarrow.parquet as pq
 
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.lazy_dataclasses import asdict, dataclass
 from seedfold.jobs.work import DataFailure
 from seedfold.results.store.arrow_arrays import number_array, read_known, read_numbers, text_array
 from seedfold.results.store.integrity import Floats, Targets, check_ids, check_range, require_logits, require_targets

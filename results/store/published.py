@@ -12,12 +12,12 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
 from typing import Any, TypedDict
 
 from seedfold.jobs.errors import UnreachableError
-from seedfold.jobs.lazy_dataclasses import dataclass, field, field_names
 from seedfold.jobs.work import DataFailure
 from seedfold.results.store.atomic_files import fsync_path, make_folder, move
 from seedfold.results.store.passing_errors import exists, try_again
@@ -84,11 +84,11 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form, which shares its parts with the result."""
-        own = {name: getattr(self, name) for name in field_names(Result)}
+        own = {name: getattr(self, name) for name in Result.__dataclass_fields__}
         return {**own, "metrics": list(self.metrics)}
 
 
-_RECORD_FIELDS = tuple(name for name in field_names(Result) if name not in {"files", "metrics", "resolved"})
+_RECORD_FIELDS = tuple(name for name in Result.__dataclass_fields__ if name not in {"files", "metrics", "resolved"})
 
 
 _FIELD_TYPES: Mapping[type | tuple[type, ...], tuple[str, ...]] = {
@@ -225,7 +225,7 @@ def load_result(folder: Path) -> Result:
     try:
         file = folder / RESULT_FILE
         record = json.loads(try_again(lambda: file.read_text(encoding="utf-8"), file))
-        fields = {name: record[name] for name in field_names(Result) if name != "resolved"}
+        fields = {name: record[name] for name in Result.__dataclass_fields__ if name != "resolved"}
         fields |= {"metrics": tuple(fields["metrics"]), "resolved": record.get("resolved", {})}
         _check_types(fields)
     except FileNotFoundError:

@@ -7,10 +7,10 @@ the problems that all rows have.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.conditions import Where
-from seedfold.jobs.lazy_dataclasses import dataclass, field
 from seedfold.results.evaluation.axes import (
     Selection,
     address_frame,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.lazy_dataclasses import dataclass, replace
 from seedfold.results.evaluation.axes import last_component
 from seedfold.results.evaluation.metric_names import column_name, is_name_of
 from seedfold.results.tables.best_values import find_best, lower_is_better

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.jobs.times_text import parse_scheduler_time
 from seedfold.orchestrator.schedulers.answer_numbers import is_whole
 

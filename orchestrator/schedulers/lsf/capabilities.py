@@ -8,10 +8,10 @@ from __future__ import annotations
 import getpass
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.schedulers.answer_numbers import AMOUNT, is_whole
 from seedfold.orchestrator.schedulers.backend import RefusedError
 from seedfold.orchestrator.schedulers.findings import Finding

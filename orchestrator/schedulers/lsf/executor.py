@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.errors import UnreachableError
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.orchestrator.schedulers.backend import RefusedError
 from seedfold.orchestrator.schedulers.commands import SUBMIT_PATIENCE
 from seedfold.orchestrator.schedulers.lsf import bsub_reply, queries

@@ -9,11 +9,11 @@ import re
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import zip_longest
 from typing import Literal
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.schedulers.backend import Phase, TaskState
 from seedfold.orchestrator.schedulers.lsf.bjobs_rows import parse_first_host
 from seedfold.orchestrator.settings.failures import FailureKind

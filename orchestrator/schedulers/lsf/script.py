@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.orchestrator.schedulers.lsf.directives import directive_lines
 from seedfold.orchestrator.schedulers.lsf.task_request import array_request
 from seedfold.orchestrator.schedulers.rendered_script import (

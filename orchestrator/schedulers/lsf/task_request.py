@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.orchestrator.ledger.submissions import TaskArray
 from seedfold.orchestrator.schedulers.lsf.directives import JobRequest, read_memory_unit
 from seedfold.orchestrator.schedulers.task_request import gpu_count, memory_mib, time_limit_s, warning_s

@@ -6,9 +6,9 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from seedfold.jobs.lazy_dataclasses import dataclass, field, replace
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.schedulers.scheduled_worker import ScheduledEnvironment, read_task_submission
 from seedfold.orchestrator.settings.cluster import ClusterSettings

@@ -8,11 +8,11 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.errors import UnreachableError
-from seedfold.jobs.lazy_dataclasses import replace
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.submissions import Submission, TaskArray
 from seedfold.orchestrator.schedulers.answer_numbers import is_whole

@@ -5,9 +5,9 @@ from __future__ import annotations
 import getpass
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from seedfold.jobs.errors import UnreachableError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.schedulers.answer_numbers import WHOLE, is_whole
 from seedfold.orchestrator.schedulers.findings import Finding
 from seedfold.orchestrator.schedulers.slurm import queries

@@ -8,10 +8,10 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from seedfold.jobs.errors import UnreachableError
-from seedfold.jobs.lazy_dataclasses import dataclass, replace
 from seedfold.orchestrator.schedulers import commands
 from seedfold.orchestrator.schedulers.answer_numbers import AMOUNT, WHOLE, is_whole
 from seedfold.orchestrator.schedulers.backend import Phase, TaskState

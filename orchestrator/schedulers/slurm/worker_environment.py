@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 
 from seedfold.jobs.errors import UnreachableError
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.orchestrator.schedulers.scheduled_worker import ScheduledEnvironment, read_task_submission
 from seedfold.orchestrator.worker.environment import Interruption
 from seedfold.orchestrator.worker.imported_task import import_run_task

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.jobs.lazy_dataclasses import dataclass
 from seedfold.results.prevalence.mean_predictions import PredictedSamples
 
 DEFAULT_SEED = 0

@@ -42,7 +42,7 @@ matrix:
 
 
 MOST_OWN_MODULES = 130
-SLOW_MODULES = {"dataclasses", "inspect", "subprocess", "socket", "tempfile", "zipfile", "pickle", "numpy", "yaml"}
+SLOW_MODULES = {"subprocess", "socket", "tempfile", "zipfile", "pickle", "numpy", "yaml"}
 """What a worker and a small job do without."""
 
 
