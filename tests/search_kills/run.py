@@ -81,7 +81,9 @@ class Havoc:
                 self.trouble.append(f"the search stands still, with {progress}")
                 return
             elif now - since > _QUIET_S or (until is None and now - since > 1):
-                if self.project.search().is_over():
+                search = self.project.search()
+                # SLURM calls a killed task cancelled, and so may the search be, after the user has last looked.
+                if search.is_over() and not search.is_cancelled:
                     return
                 if now - since > _QUIET_S:
                     self._finish(self.project.start(*self._a_command()))
@@ -134,7 +136,8 @@ class Havoc:
         """A task gets SIGKILL from the scheduler."""
         workers = [one for one in find_processes(self.project.toy.folder) if one.what == "worker"]
         if workers:
-            with suppress(FileNotFoundError):
+            # A worker that has just ended has no environment any more.
+            with suppress(FileNotFoundError, KeyError):
                 lines = Path(f"/proc/{self.dice.choice(workers).pid}/environ").read_text().split("\0")
                 there = dict(line.partition("=")[::2] for line in lines)
                 subprocess.run(_kill_line(there), env={**os.environ, **self.project.environment}, check=False)
