@@ -260,7 +260,7 @@ class _Described:
 
 def field_names(of: Any) -> tuple[str, ...]:
     """Return the names of the fields of a data class of either kind, or of an object of one."""
-    cls = of if isinstance(of, type) else of.__class__
+    cls: Any = of if isinstance(of, type) else of.__class__
     own = _declared(cls)
     return tuple(cls.__dataclass_fields__ if own is None else own)
 
