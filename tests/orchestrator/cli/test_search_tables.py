@@ -65,7 +65,7 @@ def test_a_search_is_shown_everywhere(toy: Toy) -> None:
     assert "render one of its points with ~search and the values" in refused.stderr
     first = json.loads(decision_files(toy)[0].read_text())
     point = f"x={first['params']['x']!r}"
-    assert "hunt: 1 command in 1 file" in toy.run_in_process(*render, "~search", point).stdout
+    assert "hunt: 1 job in 1 file" in toy.run_in_process(*render, "~search", point).stdout
     assert first["jobs"][0] in (toy.folder / "scripts" / "jobs.jsonl").read_text()
     assert f"rung: {TRIALS} of 1 epochs" in toy.run_in_process("status", "hunt").stdout
 
