@@ -68,6 +68,12 @@ def restored_patience() -> Iterator[None]:
         sys.modules["seedfold.results.store.passing_errors"].restore_patience()
 
 
+@pytest.fixture
+def copied_seedfold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have launches of this process copy Seedfold's own code for their jobs, as an editable installation does."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "src"))
+
+
 @pytest.fixture(scope="session")
 def slurm() -> Cluster:
     """The cluster that is up, for tests that leave its daemons and its nodes alone: other workers use it as well.

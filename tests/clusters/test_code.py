@@ -12,6 +12,7 @@ LAUNCH = (f"run={RUN}", "fold=0")
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("copied_seedfold")
 def test_code_and_configuration_are_edited_while_jobs_are_queued(either: Project) -> None:
     toy, study = either.toy, either.toy.study("light")
     write_code(toy, "old")
@@ -48,6 +49,7 @@ def test_what_is_tried_again_keeps_its_code(either: Project) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("copied_seedfold")
 def test_what_is_tried_again_keeps_code_from_before_modules_moved(either: Project) -> None:
     """So does the keeper behind it."""
     toy, study = either.toy, either.toy.study("light")

@@ -36,6 +36,7 @@ LAUNCH = (f"run={RUN}", "fold=0", "cluster.slots=1")
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("copied_seedfold")
 def test_what_waits_runs_the_code_that_it_was_submitted_with(toy: Toy) -> None:
     write_code(toy, "old")
     toy.launch("--detach", "seed=0,1,2", *LAUNCH, experiment="light")
@@ -114,6 +115,7 @@ def test_resume_runs_the_code_of_today_or_the_original(toy: Toy) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("copied_seedfold")
 def test_code_from_before_modules_moved_is_resumed(toy: Toy) -> None:
     """What starts it is newer, and has other names for the worker and for what jobs call."""
     call = ("run=seedfold.results.stages.mean.run", "fold=0", "seed=0")
