@@ -27,7 +27,8 @@ def search_lines(search: StudySearch) -> list[str]:
     lines = [f"search: {len(asked)} of {count_noun(settings.trials, 'trial')}{states and f' ({states})'}"]
     best = best_trial(settings, history)
     if best is not None:
-        values = " ".join(f"{value:.6g}" for value in best.value or ())
+        names = settings.metrics or ("value",)
+        values = ", ".join(f"{name} {value:.6g}" for name, value in zip(names, best.value or (), strict=False))
         params = " ".join(f"{key}={_short(value)}" for key, value in best.params.items())
         after = f" after {count_noun(best.epochs, 'epoch')}" if best.epochs and best.state != "done" else ""
         lines.append(f"  best: trial {best.number}, {values}{after}: {params}")

@@ -13,7 +13,7 @@ import signal
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from seedfold.jobs.secret_values import traceback_text
 from seedfold.orchestrator.worker import template
@@ -113,8 +113,8 @@ def _keep_our_ends(process: ChildProcess, requests: int, ours: int, reports: int
     return StartedTemplate(process, ours, reports)
 
 
-def _become_template(requests: int, reports: int, parent: int) -> None:
-    """Serve as a template, in a forked child, as a Python of its own would. Never returns."""
+def _become_template(requests: int, reports: int, parent: int) -> NoReturn:
+    """Serve as a template, in a forked child, as a Python of its own would."""
     code = 1
     try:
         os.setsid()
