@@ -1,99 +1,256 @@
-"""The command `seedfold` in processes forked from one that has imported it: most of the time of a command is imports.
+"""The command `seedfold`, and Python, in processes forked from one that has imported everything.
 
-`forked_command` is a program that takes the place of `seedfold` in tests that look at what commands do together. A
-command gets the arguments, the folder, the environment, the files and the exit code of the program. It is not the
-child of who calls it, and hears no signals: tests that kill commands start the real one.
+Most of the time of a short command, and of a worker with few jobs, goes into imports. The programs `forked_command` and
+`forked_python` take the places of ``seedfold`` and ``python`` in tests that look at what comes out. What they stand for
+gets the arguments, the folder, the environment, the files and the signals of the program; it dies with the program,
+which ends as it does. It is not the child of who calls it.
 """
 
 from __future__ import annotations
 
 import atexit
+import fcntl
+import gc
 import json
 import os
+import runpy
+import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import traceback
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from shutil import rmtree
+from types import ModuleType
+from typing import NoReturn
 
 _COMMANDS = ("launch", "plan", "results", "report", "resume", "status")
 _IMPORTED = (
     *(f"seedfold.orchestrator.cli.{name}" for name in ("group", *_COMMANDS)),
     *("hydra._internal.core_plugins", "pandas", "pyarrow.compute", "pyarrow.parquet", "scipy.special"),
+    *("seedfold.orchestrator.worker.task", "seedfold.orchestrator.worker.template", "torch._dynamo"),
+    *("seedfold.trainers.stages.fit_predict", "seedfold.trainers.stages.lightning", "seedfold.trainers.programs.job"),
 )
+_STARTS_PYTHON = ("seedfold.orchestrator.schedulers.local", "lightning_fabric.strategies.launchers.subprocess_script")
+"""Modules whose Pythons are forked as well: workers of this machine, and processes that Lightning trains on."""
 _CLIENT = """#!{python} -IS
-import json, os, socket, sys
+import json, os, signal, socket, sys
 
 client = socket.socket(socket.AF_UNIX)
 client.connect({address!r})
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+    if signal.getsignal(number) != signal.SIG_IGN:
+        signal.signal(number, lambda number, _: client.send(bytes([number])))
 request = json.dumps([sys.argv, os.getcwd(), dict(os.environ)], ensure_ascii=True).encode()
 socket.send_fds(client, [len(request).to_bytes(8, "big")], [0, 1, 2])
 client.sendall(request)
-code = client.recv(1)
-os._exit(code[0] if code else 255)
+code = int.from_bytes(client.recv(2) or b"\\0\\xff", "big", signed=True)
+if code < 0:
+    if -code != signal.SIGKILL:
+        signal.signal(-code, signal.SIG_DFL)
+    os.kill(os.getpid(), -code)
+os._exit(code)
 """
 
 
-@cache
 def forked_command() -> Path:
-    """Start the server of this process; return the program, called ``seedfold``, in a folder of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="seedfold-command-"))
-    atexit.register(rmtree, folder, ignore_errors=True)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(folder / "server"))
-    listener.listen(64)
-    server = subprocess.Popen(
-        [sys.executable, __file__, str(listener.fileno())], pass_fds=[listener.fileno()], start_new_session=True
-    )
-    atexit.register(server.kill)
-    listener.close()
-    program = folder / "seedfold"
-    program.write_text(_CLIENT.format(python=sys.executable, address=str(folder / "server")))
-    program.chmod(0o755)
-    return program
+    """Start the server of this run of tests; return the program, called ``seedfold``, in a folder of its own.
+
+    The workers that it starts on this machine are forked as well.
+    """
+    return _programs() / "commands" / "seedfold"
 
 
-def serve(listener: socket.socket) -> None:
-    """Fork a process for each command, for ever; return in that of a command."""
-    while True:
+def forked_python() -> Path:
+    """Start the server of this run of tests; return the program, called ``python``, in a folder of its own.
+
+    The workers that it starts on this machine are forked as well.
+    """
+    return _programs() / "python" / "python"
+
+
+@cache
+def _programs() -> Path:
+    """The folder of the programs, whose server all processes of a run of tests share."""
+    tests = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    folder = Path(tempfile.gettempdir()) / f"seedfold-forked-{os.getuid()}-{tests}"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "python" / "python").exists():
+            _start_server(folder, tests)
+    return folder
+
+
+def _start_server(folder: Path, tests: int) -> None:
+    """Start a server that ends with the process ``tests``."""
+    address = folder / "server"
+    address.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as listener, (folder / "log").open("wb") as log:
+        listener.bind(str(address))
+        listener.listen(64)
+        arguments = [str(listener.fileno()), str(tests), str(folder)]
+        files = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "pass_fds": [listener.fileno()]}
+        subprocess.Popen([sys.executable, __file__, *arguments], start_new_session=True, **files)
+    for name in ("commands/seedfold", "python/python"):
+        program = folder / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(_CLIENT.format(python=sys.executable, address=str(address)))
+        program.chmod(0o755)
+
+
+def serve(listener: socket.socket, tests: int) -> list[str] | None:
+    """Fork a process for each request; return its arguments there, and None here once the process ``tests`` ends."""
+    watched = select.poll()
+    watched.register(os.pidfd_open(tests), select.POLLIN)
+    watched.register(listener, select.POLLIN)
+    while [number for number, _ in watched.poll()] == [listener.fileno()]:
         client, _ = listener.accept()
         if os.fork() == 0:
-            break
+            listener.close()
+            return _answer(client)
         client.close()
-    listener.close()
+    return None
+
+
+def _answer(client: socket.socket) -> list[str]:
+    """Receive a request, fork its process, return there, and wait for it here."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    command = os.fork()
-    if command:
-        client.sendall(bytes([os.waitstatus_to_exitcode(os.waitpid(command, 0)[1]) & 0xFF]))
-        os._exit(0)
-    _become(client)
-
-
-def _become(client: socket.socket) -> None:
-    """Take over what the program was called with."""
     head, files, _, _ = socket.recv_fds(client, 8, 3)
     request = b""
     while len(request) < int.from_bytes(head, "big"):
         request += client.recv(1 << 20)
+    pid = os.fork()
+    if pid:
+        for file in files:
+            os.close(file)
+        _wait(pid, client)
     client.close()
+    return _become(files, *json.loads(request))
+
+
+def _wait(pid: int, client: socket.socket) -> NoReturn:
+    """Pass signals on, kill the process if its client has ended, and hand its exit code on."""
+    ended, watched = os.pidfd_open(pid), select.poll()
+    watched.register(ended, select.POLLIN)
+    watched.register(client, select.POLLIN)
+    while ended not in dict(watched.poll()):
+        number = client.recv(1)
+        os.kill(pid, number[0] if number else signal.SIGKILL)
+        if not number:
+            break
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    try:
+        client.sendall(code.to_bytes(2, "big", signed=True))
+    finally:
+        os._exit(0)
+
+
+def _become(files: Sequence[int], arguments: list[str], folder: str, environment: dict[str, str]) -> list[str]:
+    """Take over what the program was called with; return its arguments."""
+    os.setsid()
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
-    sys.argv, folder, environment = json.loads(request)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.path[0] = str(Path(sys.argv[0]).parent)
+    return arguments
+
+
+def run_python(arguments: Sequence[str]) -> None:
+    """Run a module, a file or a text, as Python does; a fresh Python does that if this process could not."""
+    paths = [Path(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    flags = list(_flags(arguments))
+    kind, *rest = arguments[len(flags) :] or ["-i"]
+    is_known = kind in {"-c", "-m"} or not kind.startswith("-")
+    # A copy of Seedfold's own code is what is to be imported, and not what the server has.
+    if not is_known or any((path / "seedfold").exists() for path in paths):
+        os.execv(sys.executable, [sys.executable, *arguments])
+    own = [] if "-P" in flags else ["" if kind == "-c" else str(Path.cwd() if kind == "-m" else Path(kind).parent)]
+    sys.path[:] = [*own, *map(str, paths), *sys.path]
+    for path in [path for path in paths if (path / "sitecustomize.py").exists()][:1]:
+        runpy.run_path(str(path / "sitecustomize.py"))
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(write_through="-u" in flags)  # type: ignore[union-attr]
+    if kind == "-c":
+        sys.argv[:] = ["-c", *rest[1:]]
+        main = sys.modules["__main__"] = ModuleType("__main__")
+        exec(compile(rest[0], "<string>", "exec"), main.__dict__)
+    elif kind == "-m":
+        sys.argv[:] = rest
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv[:] = [kind, *rest]
+        runpy.run_path(kind, run_name="__main__")
+
+
+def _flags(arguments: Sequence[str]) -> Sequence[str]:
+    for count, argument in enumerate(arguments):
+        if argument not in {"-P", "-u"}:
+            return arguments[:count]
+    return arguments
+
+
+def run_command(arguments: Sequence[str]) -> None:
+    """Run ``seedfold``."""
+    sys.argv[:] = arguments
+    sys.path.insert(0, str(Path(arguments[0]).parent))
+    sys.exit(import_module("seedfold.orchestrator.cli").main())
+
+
+class _ForkingSys:
+    """The module `sys`, but for the program that is Python."""
+
+    def __init__(self, executable: str) -> None:
+        self.executable = executable
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(sys, name)
+
+
+def main(listener: socket.socket, tests: int, folder: Path) -> None:
+    """Serve; in the process of a request, do what is asked for."""
+    for module in _IMPORTED:
+        import_module(module)
+    gc.freeze()
+    # Nobody waits for a process that waits for its command.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    sys.path.pop(0)
+    for name in _STARTS_PYTHON:
+        vars(import_module(name))["sys"] = _ForkingSys(str(folder / "python" / "python"))
+    arguments = serve(listener, tests)
+    if arguments is None:
+        rmtree(folder, ignore_errors=True)
+    else:
+        _run_and_exit(arguments)
+
+
+def _run_and_exit(arguments: Sequence[str]) -> NoReturn:
+    """Do what was asked for, and end as Python does, but leave what was imported to the kernel: that is faster."""
+    code = 1
+    try:
+        run_python(arguments[1:]) if Path(arguments[0]).name == "python" else run_command(arguments)
+        code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if error.code is not None and not isinstance(error.code, int):
+            print(error.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 if __name__ == "__main__":
-    for module in _IMPORTED:
-        import_module(module)
-    # Nobody waits for a process that waits for its command.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    serve(socket.socket(fileno=int(sys.argv[1])))
-    sys.exit(import_module("seedfold.orchestrator.cli").main())
+    main(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), Path(sys.argv[3]))

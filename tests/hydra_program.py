@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from command_server import forked_python
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.utils import setup_globals
@@ -85,10 +86,10 @@ class HydraProgram:
         """The same folder, for those who run our command in it."""
         return Toy(self.folder, self.folder / "runs", self.environment)
 
-    def start(self, *args: str) -> subprocess.Popen[str]:
+    def start(self, *args: str, python: Path = Path(sys.executable)) -> subprocess.Popen[str]:
         """Start the program in a session of its own."""
         return subprocess.Popen(
-            [sys.executable, *self.command, *args],
+            [python, *self.command, *args],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -100,7 +101,7 @@ class HydraProgram:
 
     def run(self, *args: str, code: int = 0) -> str:
         """Run the program, which has to end with that code; return what it printed."""
-        process = self.start(*args)
+        process = self.start(*args, python=forked_python())
         out, error = process.communicate(timeout=300)
         assert process.returncode == code, f"{process.returncode}\n{out}\n{error}"
         return out + error

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from command_server import forked_command
 from killed_processes import count_events, kill_jobs
-from toyproject import SEEDFOLD
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
@@ -27,14 +26,14 @@ class ImageStudy:
         self.environment = {**os.environ, "HOME": str(folder), "TMPDIR": str(folder)}
         self.run("make-data", *(make_data or (study,)), "--out", "data")
 
-    def start(self, *args: str, program: Path = SEEDFOLD) -> subprocess.Popen[str]:
+    def start(self, *args: str) -> subprocess.Popen[str]:
         """Start the command."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.Popen([program, *args], cwd=self.folder, env=self.environment, text=True, **pipes)
+        return subprocess.Popen([forked_command(), *args], cwd=self.folder, env=self.environment, text=True, **pipes)
 
     def run(self, *args: str) -> str:
         """Run the command, which has to succeed; return what it printed."""
-        started = self.start(*args, program=forked_command())
+        started = self.start(*args)
         output, _ = started.communicate(timeout=_WAIT_S)
         assert started.returncode == 0, output
         return output

@@ -102,11 +102,13 @@ if __name__ == "__main__":
 )
 
 
-def start_attempt(folder: Path, number: int, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def start_attempt(
+    folder: Path, number: int, *words: str, python: Path = Path(sys.executable), **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run ``train.py`` of ``folder`` as an attempt of a job whose folder is ``folder/job``, to its end."""
     config: dict[str, Any] = {"monitor": "val_loss"}
     job = JobDescription("a" * 64, "s", "train", {}, config, (), Resources(), "toy")
     variables = {**os.environ, ATTEMPT_VARIABLE: str(Attempt(job, number, folder / "job").write()), **environment}
     prepare_environment({}, variables)
-    command = [sys.executable, "-W", "ignore", "train.py", *words]
+    command = [python, "train.py", *words]
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)

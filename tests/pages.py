@@ -15,7 +15,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from command_server import forked_command
+from command_server import forked_command, forked_python
 from isolation import path_without_schedulers
 
 HERE = Path(__file__).parent.parent
@@ -46,7 +46,8 @@ def run_page(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     # `seedfold doctor` finds fault with a scheduler that is installed and does not answer.
     path = path_without_schedulers(folder / "tmp" / "programs")
-    monkeypatch.setenv("PATH", os.pathsep.join([str(forked_command().parent), str(Path(sys.executable).parent), path]))
+    programs = [forked_command(), forked_python(), Path(sys.executable)]
+    monkeypatch.setenv("PATH", os.pathsep.join([*(str(program.parent) for program in programs), path]))
     monkeypatch.syspath_prepend(str(folder))
     names: dict[str, object] = {"__name__": "__main__"}
     code, printed = "", ""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from command_server import forked_command
 from toyproject import SEEDFOLD
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
@@ -40,7 +41,7 @@ def run(folder: Path, *args: str) -> str:
     (folder / "mortal_model.py").write_text(MODEL)
     own = {"SEEDFOLD_ROOT": str(folder / "runs"), "HOME": str(folder), "TMPDIR": str(folder)}
     ended = subprocess.run(
-        [SEEDFOLD, *args], cwd=folder, env={**os.environ, **own}, capture_output=True, text=True, timeout=600
+        [forked_command(), *args], cwd=folder, env={**os.environ, **own}, capture_output=True, text=True, timeout=600
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout

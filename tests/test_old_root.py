@@ -11,7 +11,6 @@ import json
 import os
 import pickle
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,6 +19,7 @@ from typing import Any
 
 import pytest
 from clusters.lsf.cluster import Lsf
+from command_server import forked_command, forked_python
 from old_root import describe_study, read_record, unpack, unpack_to_go_on
 from toyproject import Toy, wait_until
 
@@ -173,11 +173,11 @@ def test_tasks_that_wait_in_a_queue_find_what_they_are_to_call(old: Toy) -> None
 def test_trainings_that_were_stopped_or_killed_go_on_from_their_states(moved: Toy) -> None:
     states = saved(moved, "digits")
     assert len(states) == 3
-    moved.output_of("resume", "digits", "--wait")
+    moved.trained_output_of("resume", "digits", "--wait")
     assert moved.states("digits") == {"done": 8}
     check_continued(moved, "digits", states)
     check_kept(moved, "digits")
-    assert "nothing to start" in moved.output_of("launch", *asked("digits"), *HERE, "--wait")
+    assert "nothing to start" in moved.trained_output_of("launch", *asked("digits"), *HERE, "--wait")
     assert len(json.loads(moved.output_of("results", "digits", "oof", "--format", "json"))) == 4 * _development_samples(
         moved
     )
@@ -195,11 +195,11 @@ def test_stages_that_were_not_begun_follow_those_that_were_done(moved: Toy) -> N
     pytest.importorskip("monai")
     states = saved(moved, "dark_side")
     assert len(states) == 1
-    moved.output_of("launch", *asked("dark_side"), *HERE, "--wait")
+    moved.trained_output_of("launch", *asked("dark_side"), *HERE, "--wait")
     assert moved.states("dark_side") == {"done": 12, "waiting": 1}, "an ensemble does not mix versions of the code"
     check_continued(moved, "dark_side", states)
     check_kept(moved, "dark_side")
-    moved.output_of("launch", *asked("dark_side"), *HERE, "--wait", "--rerun", "stale")
+    moved.trained_output_of("launch", *asked("dark_side"), *HERE, "--wait", "--rerun", "stale")
     assert moved.states("dark_side") == {"done": 13}
     assert (moved.study("dark_side").outputs_folder / "ensemble" / "submission.npz").exists()
 
@@ -209,7 +209,7 @@ def test_a_job_in_the_foreground_reads_weights_that_were_left_for_it(moved: Toy)
     """A network with other weights would find other faults."""
     pytest.importorskip("monai")
     [job] = [job for job in said("dark_side")["jobs"] if job["stage"] == "infer" and job["state"] == "done"]
-    ended = moved.run("run", job["id"], "--study", "dark_side")
+    ended = moved.run("run", job["id"], "--study", "dark_side", program=forked_command())
     assert ended.returncode == 0, ended.stdout + ended.stderr
     [file] = [line.removeprefix("wrote ") for line in ended.stdout.splitlines() if line.endswith("/metrics.json")]
     values = [each["value"] for each in json.loads(Path(file).read_text())]
@@ -220,7 +220,7 @@ def test_a_job_in_the_foreground_reads_weights_that_were_left_for_it(moved: Toy)
 def test_studies_of_a_user_go_on_under_the_names_in_their_files(moved: Toy) -> None:
     states = saved(moved, "shapes")
     assert len(states) == 1
-    moved.run_in_process("resume", "shapes", "--where", "fold=1", "--wait")
+    moved.run("resume", "shapes", "--where", "fold=1", "--wait", program=forked_command())
     check_continued(moved, "shapes", states)
     check_kept(moved, "shapes")
     by_stage = moved.json_of("status", "shapes")["stages"]
@@ -233,7 +233,7 @@ def test_studies_of_a_user_go_on_under_the_names_in_their_files(moved: Toy) -> N
     more = (*asked("shapes"), *HERE, "study=more", "--stage", "train")
     planned = moved.json_of("plan", *asked("shapes"), "study=more")["stages"]["train"]
     assert (planned["done"], planned["new"]) == (4, 0)
-    moved.output_of("launch", *more, "trainer.max_epochs=2", "--where", "fold=0", "--wait")
+    moved.trained_output_of("launch", *more, "trainer.max_epochs=2", "--where", "fold=0", "--wait")
     assert moved.json_of("status", "more")["stages"]["train"]["done"] == 2
 
 
@@ -253,7 +253,7 @@ def test_what_was_queued_elsewhere_is_queued_here(moved: Toy, lsf: Lsf) -> None:
 @pytest.mark.slow
 def test_a_program_with_sweeps_finds_its_jobs(moved: Toy) -> None:
     sweep = ("-m", "hydra/sweeper=seedfold", "hydra/launcher=seedfold_local", "hydra.launcher.snapshot=false")
-    command = [sys.executable, "scan.py", *sweep, "beam.rate=0.1,0.2,0.3"]
+    command = [forked_python(), "scan.py", *sweep, "beam.rate=0.1,0.2,0.3"]
     ended = subprocess.run(
         command, cwd=moved.folder, env=moved.environment, capture_output=True, text=True, check=False
     )

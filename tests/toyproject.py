@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_server import forked_command
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
@@ -185,10 +186,12 @@ class Toy:
         """The folder of a study under the root."""
         return Root(self.root).study_folder(name)
 
-    def run(self, *args: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *args: str, timeout: float = 300, program: Path = SEEDFOLD, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run the installed command in the project's folder, without a terminal."""
         return subprocess.run(
-            [SEEDFOLD, *args],
+            [program, *args],
             cwd=self.folder,
             env={**self.environment, **environment},
             capture_output=True,
@@ -224,6 +227,12 @@ class Toy:
     def output_of(self, *args: str) -> str:
         """Run the command, which has to succeed; return what it printed."""
         ended = self.run_in_process(*args)
+        assert ended.returncode == 0, f"seedfold {' '.join(args)}: {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
+        return ended.stdout
+
+    def trained_output_of(self, *args: str) -> str:
+        """Run the command, whose jobs need PyTorch and find it imported, and which has to succeed."""
+        ended = self.run(*args, program=forked_command())
         assert ended.returncode == 0, f"seedfold {' '.join(args)}: {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
         return ended.stdout
 

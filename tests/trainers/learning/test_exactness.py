@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
 import pytest
+from command_server import forked_python
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
@@ -78,7 +78,7 @@ def program() -> Iterator[subprocess.Popen[str]]:
     """Runs cases, each in forked children: its imports take longer than a case."""
     environment = {**os.environ, **ONE_THREAD, "JE_ARROW_MALLOC_CONF": "background_thread:false"}
     pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, PROGRAM], stdin=pipe, stdout=pipe, text=True, env=environment) as process:
+    with subprocess.Popen([forked_python(), PROGRAM], stdin=pipe, stdout=pipe, text=True, env=environment) as process:
         yield process
 
 
