@@ -23,6 +23,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -35,8 +36,10 @@ _IMPORTED = (
     *(f"seedfold.orchestrator.cli.{name}" for name in ("group", *_COMMANDS)),
     *("hydra._internal.core_plugins", "pandas", "pyarrow.compute", "pyarrow.parquet", "scipy.special"),
     *("seedfold.orchestrator.worker.task", "seedfold.orchestrator.worker.template", "torch._dynamo"),
-    *("seedfold.trainers.stages.fit_predict", "seedfold.trainers.stages.lightning", "seedfold.trainers.programs.job"),
+    *("seedfold.trainers.stages.fit_masks", "seedfold.trainers.stages.lightning", "seedfold.trainers.programs.job"),
 )
+"""Modules, of which some say what else their jobs import."""
+_OPTIONAL = ("optuna",)
 _STARTS_PYTHON = ("seedfold.orchestrator.schedulers.local", "lightning_fabric.strategies.launchers.subprocess_script")
 """Modules whose Pythons are forked as well: workers of this machine, and processes that Lightning trains on."""
 _CLIENT = """#!{python} -IS
@@ -217,8 +220,10 @@ class _ForkingSys:
 
 def main(listener: socket.socket, tests: int, folder: Path) -> None:
     """Serve; in the process of a request, do what is asked for."""
-    for module in _IMPORTED:
-        import_module(module)
+    preloaded = [name for module in _IMPORTED for name in getattr(import_module(module), "PRELOAD", ())]
+    for name in (*preloaded, *_OPTIONAL):
+        with suppress(ImportError):
+            import_module(name)
     gc.freeze()
     # Nobody waits for a process that waits for its command.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

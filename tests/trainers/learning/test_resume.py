@@ -55,7 +55,7 @@ def test_kills_change_no_bit_and_neither_does_the_fork(
         "checkpoint.every_seconds=0.01", "trainer.early_stopping.patience=3",
     )  # fmt: skip
     every_kind_of_randomness = compose(
-        "experiment=digits", "trainer.max_epochs=16", "augment=shift", "sampling=balanced", "trainer.accumulate=2",
+        "experiment=digits", "trainer.max_epochs=8", "augment=shift", "sampling=balanced", "trainer.accumulate=2",
         "optimizer=sgd", "sampling.imbalance_ratio=3", "checkpoint.every_seconds=0.02",
     )  # fmt: skip
     heads_with_best_epochs_of_their_own = compose(
