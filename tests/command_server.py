@@ -3,7 +3,8 @@
 Most of the time of a short command, and of a worker with few jobs, goes into imports. The programs `forked_command` and
 `forked_python` take the places of ``seedfold`` and ``python`` in tests that look at what comes out. What they stand for
 gets the arguments, the folder, the environment, the files and the signals of the program; it dies with the program,
-which ends as it does. It is not the child of who calls it.
+which ends as it does. It is not the child of who calls it. `training_command` and `training_python` have
+imported PyTorch as well, which makes each of their forks slower.
 """
 
 from __future__ import annotations
@@ -35,12 +36,14 @@ _COMMANDS = ("launch", "plan", "results", "report", "resume", "status")
 _IMPORTED = (
     *(f"seedfold.orchestrator.cli.{name}" for name in ("group", *_COMMANDS)),
     *("hydra._internal.core_plugins", "pandas", "pyarrow.compute", "pyarrow.parquet", "scipy.special"),
-    *("seedfold.orchestrator.worker.task", "seedfold.orchestrator.worker.template", "torch._dynamo"),
-    *("seedfold.trainers.stages.fit_masks", "seedfold.trainers.stages.lightning", "seedfold.trainers.programs.job"),
+    *("seedfold.orchestrator.worker.task", "seedfold.orchestrator.worker.template", "seedfold.trainers.programs.job"),
+)
+_IMPORTED_TO_TRAIN = (
+    *("torch._dynamo", "lightning_fabric.strategies.launchers.subprocess_script"),
+    *("seedfold.trainers.stages.fit_masks", "seedfold.trainers.stages.lightning"),
 )
 """Modules, of which some say what else their jobs import."""
-_OPTIONAL = ("optuna",)
-_STARTS_PYTHON = ("seedfold.orchestrator.schedulers.local", "lightning_fabric.strategies.launchers.subprocess_script")
+_STARTS_PYTHON = {"seedfold.orchestrator.schedulers.local", "lightning_fabric.strategies.launchers.subprocess_script"}
 """Modules whose Pythons are forked as well: workers of this machine, and processes that Lightning trains on."""
 _CLIENT = """#!{python} -IS
 import json, os, signal, socket, sys
@@ -67,7 +70,12 @@ def forked_command() -> Path:
 
     The workers that it starts on this machine are forked as well.
     """
-    return _programs() / "commands" / "seedfold"
+    return _programs(trains=False) / "command" / "seedfold"
+
+
+def training_command() -> Path:
+    """Return the same of a server that has imported PyTorch."""
+    return _programs(trains=True) / "command" / "seedfold"
 
 
 def forked_python() -> Path:
@@ -75,33 +83,38 @@ def forked_python() -> Path:
 
     The workers that it starts on this machine are forked as well.
     """
-    return _programs() / "python" / "python"
+    return _programs(trains=False) / "python" / "python"
+
+
+def training_python() -> Path:
+    """Return the same of a server that has imported PyTorch."""
+    return _programs(trains=True) / "python" / "python"
 
 
 @cache
-def _programs() -> Path:
+def _programs(*, trains: bool) -> Path:
     """The folder of the programs, whose server all processes of a run of tests share."""
     tests = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-    folder = Path(tempfile.gettempdir()) / f"seedfold-forked-{os.getuid()}-{tests}"
+    folder = Path(tempfile.gettempdir()) / f"seedfold-forked-{os.getuid()}-{tests}-{int(trains)}"
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "python" / "python").exists():
-            _start_server(folder, tests)
+            _start_server(folder, tests, trains)
     return folder
 
 
-def _start_server(folder: Path, tests: int) -> None:
+def _start_server(folder: Path, tests: int, trains: bool) -> None:
     """Start a server that ends with the process ``tests``."""
     address = folder / "server"
     address.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listener, (folder / "log").open("wb") as log:
         listener.bind(str(address))
         listener.listen(64)
-        arguments = [str(listener.fileno()), str(tests), str(folder)]
+        arguments = [str(listener.fileno()), str(tests), str(folder), *["trains"] * trains]
         files = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "pass_fds": [listener.fileno()]}
         subprocess.Popen([sys.executable, __file__, *arguments], start_new_session=True, **files)
-    for name in ("commands/seedfold", "python/python"):
+    for name in ("command/seedfold", "python/python"):
         program = folder / name
         program.parent.mkdir(exist_ok=True)
         program.write_text(_CLIENT.format(python=sys.executable, address=str(address)))
@@ -169,6 +182,7 @@ def _become(files: Sequence[int], arguments: list[str], folder: str, environment
 
 def run_python(arguments: Sequence[str]) -> None:
     """Run a module, a file or a text, as Python does; a fresh Python does that if this process could not."""
+    sys.orig_argv[:] = [sys.executable, *arguments]
     paths = [Path(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     flags = list(_flags(arguments))
     kind, *rest = arguments[len(flags) :] or ["-i"]
@@ -203,7 +217,7 @@ def _flags(arguments: Sequence[str]) -> Sequence[str]:
 
 def run_command(arguments: Sequence[str]) -> None:
     """Run ``seedfold``."""
-    sys.argv[:] = arguments
+    sys.argv[:], sys.orig_argv[:] = arguments, [sys.executable, *arguments]
     sys.path.insert(0, str(Path(arguments[0]).parent))
     sys.exit(import_module("seedfold.orchestrator.cli").main())
 
@@ -218,18 +232,18 @@ class _ForkingSys:
         return getattr(sys, name)
 
 
-def main(listener: socket.socket, tests: int, folder: Path) -> None:
+def main(listener: socket.socket, tests: int, folder: Path, trains: bool) -> None:
     """Serve; in the process of a request, do what is asked for."""
-    preloaded = [name for module in _IMPORTED for name in getattr(import_module(module), "PRELOAD", ())]
-    for name in (*preloaded, *_OPTIONAL):
+    imported = map(import_module, (*_IMPORTED, *_IMPORTED_TO_TRAIN * trains))
+    for name in [name for module in imported for name in getattr(module, "PRELOAD", ())]:
         with suppress(ImportError):
             import_module(name)
     gc.freeze()
     # Nobody waits for a process that waits for its command.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     sys.path.pop(0)
-    for name in _STARTS_PYTHON:
-        vars(import_module(name))["sys"] = _ForkingSys(str(folder / "python" / "python"))
+    for name in sys.modules.keys() & _STARTS_PYTHON:
+        vars(sys.modules[name])["sys"] = _ForkingSys(str(folder / "python" / "python"))
     arguments = serve(listener, tests)
     if arguments is None:
         rmtree(folder, ignore_errors=True)
@@ -258,4 +272,4 @@ def _run_and_exit(arguments: Sequence[str]) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), Path(sys.argv[3]))
+    main(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), Path(sys.argv[3]), "trains" in sys.argv[4:])

@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from command_server import forked_python
+from command_server import forked_python, training_python
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.utils import setup_globals
@@ -75,11 +75,12 @@ SEEDFOLD_PLUGINS = ("hydra/sweeper=seedfold", "hydra/launcher=seedfold_local")
 
 @dataclass(frozen=True)
 class HydraProgram:
-    """The program, and how it is run. What it looks like to our commands is ``toy``."""
+    """The program, how it is run, and whether it needs PyTorch. What it looks like to our commands is ``toy``."""
 
     folder: Path
     environment: dict[str, str] = field(repr=False)
     command: tuple[str, ...] = ("train.py",)
+    trains: bool = False
 
     @property
     def toy(self) -> Toy:
@@ -101,7 +102,7 @@ class HydraProgram:
 
     def run(self, *args: str, code: int = 0) -> str:
         """Run the program, which has to end with that code; return what it printed."""
-        process = self.start(*args, python=forked_python())
+        process = self.start(*args, python=training_python() if self.trains else forked_python())
         out, error = process.communicate(timeout=300)
         assert process.returncode == code, f"{process.returncode}\n{out}\n{error}"
         return out + error

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from command_server import forked_command
+from command_server import training_command
 from killed_processes import count_events, kill_jobs
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
@@ -29,7 +29,7 @@ class ImageStudy:
     def start(self, *args: str) -> subprocess.Popen[str]:
         """Start the command."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.Popen([forked_command(), *args], cwd=self.folder, env=self.environment, text=True, **pipes)
+        return subprocess.Popen([training_command(), *args], cwd=self.folder, env=self.environment, text=True, **pipes)
 
     def run(self, *args: str) -> str:
         """Run the command, which has to succeed; return what it printed."""

@@ -15,12 +15,14 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from command_server import forked_command, forked_python
+from command_server import forked_command, forked_python, training_command, training_python
 from isolation import path_without_schedulers
 
 HERE = Path(__file__).parent.parent
 PAGES = [HERE / "README.md", *sorted((HERE / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"^```(bash|python|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+_TRAINS = re.compile("torch|lightning|experiment=")
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -46,8 +48,10 @@ def run_page(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     # `seedfold doctor` finds fault with a scheduler that is installed and does not answer.
     path = path_without_schedulers(folder / "tmp" / "programs")
-    programs = [forked_command(), forked_python(), Path(sys.executable)]
-    monkeypatch.setenv("PATH", os.pathsep.join([*(str(program.parent) for program in programs), path]))
+    trains = any(_TRAINS.search(text) for _, text in blocks(page))
+    forked = [training_command(), training_python()] if trains else [forked_command(), forked_python()]
+    folders = [str(program.parent) for program in (*forked, Path(sys.executable))]
+    monkeypatch.setenv("PATH", os.pathsep.join([*folders, path]))
     monkeypatch.syspath_prepend(str(folder))
     names: dict[str, object] = {"__name__": "__main__"}
     code, printed = "", ""

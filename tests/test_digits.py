@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_server import forked_command
+from command_server import training_command
 from killed_processes import count_events, job_processes, kill_random_process, read_results
 from toyproject import wait_until
 
@@ -39,7 +39,12 @@ class Digits:
     def start(self, *args: str) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE
         return subprocess.Popen(
-            [forked_command(), *args], cwd=self.folder, env=self.environment, stdout=pipe, stderr=pipe, text=True
+            [training_command(), *args],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
         )
 
     def run(self, *args: str) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from command_server import forked_command
+from command_server import training_command
 from toyproject import SEEDFOLD
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
@@ -41,7 +41,12 @@ def run(folder: Path, *args: str) -> str:
     (folder / "mortal_model.py").write_text(MODEL)
     own = {"SEEDFOLD_ROOT": str(folder / "runs"), "HOME": str(folder), "TMPDIR": str(folder)}
     ended = subprocess.run(
-        [forked_command(), *args], cwd=folder, env={**os.environ, **own}, capture_output=True, text=True, timeout=600
+        [training_command(), *args],
+        cwd=folder,
+        env={**os.environ, **own},
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from clusters.lsf.cluster import Lsf
-from command_server import forked_command, forked_python
+from command_server import forked_python, training_command
 from old_root import describe_study, read_record, unpack, unpack_to_go_on
 from toyproject import Toy, wait_until
 
@@ -209,7 +209,7 @@ def test_a_job_in_the_foreground_reads_weights_that_were_left_for_it(moved: Toy)
     """A network with other weights would find other faults."""
     pytest.importorskip("monai")
     [job] = [job for job in said("dark_side")["jobs"] if job["stage"] == "infer" and job["state"] == "done"]
-    ended = moved.run("run", job["id"], "--study", "dark_side", program=forked_command())
+    ended = moved.run("run", job["id"], "--study", "dark_side", program=training_command())
     assert ended.returncode == 0, ended.stdout + ended.stderr
     [file] = [line.removeprefix("wrote ") for line in ended.stdout.splitlines() if line.endswith("/metrics.json")]
     values = [each["value"] for each in json.loads(Path(file).read_text())]
@@ -220,7 +220,7 @@ def test_a_job_in_the_foreground_reads_weights_that_were_left_for_it(moved: Toy)
 def test_studies_of_a_user_go_on_under_the_names_in_their_files(moved: Toy) -> None:
     states = saved(moved, "shapes")
     assert len(states) == 1
-    moved.run("resume", "shapes", "--where", "fold=1", "--wait", program=forked_command())
+    moved.run("resume", "shapes", "--where", "fold=1", "--wait", program=training_command())
     check_continued(moved, "shapes", states)
     check_kept(moved, "shapes")
     by_stage = moved.json_of("status", "shapes")["stages"]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_server import forked_command
+from command_server import training_command
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
@@ -232,7 +232,7 @@ class Toy:
 
     def trained_output_of(self, *args: str) -> str:
         """Run the command, whose jobs need PyTorch and find it imported, and which has to succeed."""
-        ended = self.run(*args, program=forked_command())
+        ended = self.run(*args, program=training_command())
         assert ended.returncode == 0, f"seedfold {' '.join(args)}: {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
         return ended.stdout
 

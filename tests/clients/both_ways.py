@@ -14,14 +14,14 @@ from hydra_program import SEEDFOLD_PLUGINS, HydraProgram, make_environment
 PROGRAMS = Path(__file__).parent / "programs"
 
 
-def copy_program(name: str, folder: Path, *command: str) -> HydraProgram:
+def copy_program(name: str, folder: Path, *command: str, trains: bool = False) -> HydraProgram:
     """Copy one of the programs here into ``folder``, with what lets it write down what a job sees.
 
     ``command`` is what Python is started with.
     """
     shutil.copytree(PROGRAMS / name, folder)
     shutil.copy(PROGRAMS / "seen.py", folder)
-    return HydraProgram(folder, make_environment(folder), command or ("app.py",))
+    return HydraProgram(folder, make_environment(folder), command or ("app.py",), trains)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def test_configurations_of_hydra_zen(tmp_path: Path) -> None:
 def test_a_project_of_the_usual_layout_with_experiments_loggers_and_a_search(tmp_path: Path) -> None:
     """A package in `src`, the root found by a file, `_global_` experiments, loggers, and Optuna's search in a file."""
     pytest.importorskip("rootutils")
-    program = copy_program("template", tmp_path / "project", "src/train.py")
+    program = copy_program("template", tmp_path / "project", "src/train.py", trains=True)
     loggers = "many" if importlib.util.find_spec("tensorboard") else "csv"
     words = ("experiment=small", f"logger={loggers}", "+optimized_metric=val/loss", "task_name=mine")
     said = program.run("-m", *SEEDFOLD_PLUGINS, *words, "model.optimizer.lr=0.05,0.1")

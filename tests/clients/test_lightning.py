@@ -60,7 +60,7 @@ def test_two_processes_of_a_program_are_killed_and_end_with_the_bits_of_those_th
     (tmp_path / "conf").mkdir()
     (tmp_path / "app.py").write_text(APP)
     (tmp_path / "conf" / "config.yaml").write_text(CONFIG)
-    program = HydraProgram(tmp_path, make_environment(tmp_path), ("app.py",))
+    program = HydraProgram(tmp_path, make_environment(tmp_path), ("app.py",), trains=True)
     monkeypatch.setitem(program.environment, "KILL_IN_EPOCH", "2")
     words = ("-m", *SEEDFOLD_PLUGINS, "mortal=0,1", "hydra.launcher.resources.cpus=2")
     assert "1 failed" in program.run(*words, code=1)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from clusters.slurm.cluster import Cluster
-from command_server import forked_command
+from command_server import training_command
 from killed_processes import StoredResults, count_events, read_results
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
@@ -22,7 +22,7 @@ PER_TASK = 6
 
 def _launch(folder: Path, *args: str) -> StudyFolder:
     own = {"SEEDFOLD_ROOT": str(folder / "runs"), "HOME": str(folder), "TMPDIR": str(folder)}
-    command = [forked_command(), "launch", "--wait", *DIGITS, *args]
+    command = [training_command(), "launch", "--wait", *DIGITS, *args]
     ended = subprocess.run(
         command, cwd=folder, env={**os.environ, **own}, capture_output=True, text=True, timeout=1500, check=False
     )

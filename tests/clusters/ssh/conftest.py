@@ -12,6 +12,7 @@ import pytest
 from clusters.slurm.cluster import Cluster
 from clusters.ssh.packages import find_sshd
 from clusters.ssh.server import Server, running_server
+from command_server import forked_command
 from toyproject import Toy, make_toy
 
 from seedfold.orchestrator.ledger.layout import StudyFolder
@@ -45,7 +46,7 @@ class Laptop:
 
     def run(self, *args: str) -> subprocess.CompletedProcess[str]:
         """Run a command here, in a process of its own: what ssh prints is the process's."""
-        return self.toy.run(*args)
+        return self.toy.run(*args, program=forked_command())
 
     def output_of(self, *args: str) -> str:
         """Run a command, which has to succeed; return what it printed."""

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from clusters.slurm.processes import processes
 from clusters.ssh.packages import find_sshd
+from command_server import forked_command
 
 _SERVER_CONFIG = """
 ListenAddress 127.0.0.1
@@ -123,7 +124,7 @@ def running_server(folder: Path, **environment: str) -> Iterator[Server]:
     """Run sshd; who logs in has ``environment`` beside a home and a temporary folder of their own."""
     home = folder / "home"
     (home / "tmp").mkdir(parents=True)
-    path = f"{Path(sys.executable).parent}:{os.defpath}"
+    path = f"{forked_command().parent}:{Path(sys.executable).parent}:{os.defpath}"
     # A login shell sets the path anew, for root as well.
     (home / ".bash_profile").write_text(f"export PATH={path}:$PATH\necho a word of the profile\n")
     (home / ".bashrc").write_text("echo a word of every shell\n")

@@ -11,7 +11,7 @@ from typing import IO, Any
 from uuid import uuid4
 
 import pytest
-from command_server import forked_python
+from command_server import training_python
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
@@ -78,7 +78,7 @@ def program() -> Iterator[subprocess.Popen[str]]:
     """Runs cases, each in forked children: its imports take longer than a case."""
     environment = {**os.environ, **ONE_THREAD, "JE_ARROW_MALLOC_CONF": "background_thread:false"}
     pipe = subprocess.PIPE
-    with subprocess.Popen([forked_python(), PROGRAM], stdin=pipe, stdout=pipe, text=True, env=environment) as process:
+    with subprocess.Popen([training_python(), PROGRAM], stdin=pipe, stdout=pipe, text=True, env=environment) as process:
         yield process
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_server import forked_python
+from command_server import training_python
 
 from seedfold.jobs.work import Work
 from seedfold.trainers.stages import fit_predict
@@ -33,7 +33,7 @@ def kill(config: dict[str, Any], fewest: int, most: int, longest: float, **other
 def run_cases(folder: Path, cases: dict[str, dict[str, Any]]) -> None:
     """Run configurations whole and with kills, all in one program: its imports take longer than a case."""
     (folder / "cases.json").write_text(json.dumps(cases))
-    program = [forked_python(), PROGRAM, folder]
+    program = [training_python(), PROGRAM, folder]
     subprocess.run(program, check=True, env={**os.environ, **ONE_THREAD}, cwd=folder)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_server import forked_python
+from command_server import training_python
 from lightning_program import SCRIPT, start_attempt
 
 from seedfold.jobs.work import ConfigFailure
@@ -41,8 +41,10 @@ def test_a_script_that_is_killed_twice_ends_with_the_bits_of_one_that_is_not(tmp
     whole, killed = make_script(tmp_path / "whole"), make_script(tmp_path / "killed")
     assert start_attempt(whole, 1).returncode == 0
     for attempt, epoch in enumerate(("0", "3"), 1):
-        assert start_attempt(killed, attempt, KILL_IN_EPOCH=epoch, python=forked_python()).returncode == -signal.SIGKILL
-    last = start_attempt(killed, 3, python=forked_python())
+        assert (
+            start_attempt(killed, attempt, KILL_IN_EPOCH=epoch, python=training_python()).returncode == -signal.SIGKILL
+        )
+    last = start_attempt(killed, 3, python=training_python())
     assert last.returncode == 0, last.stderr
     assert f"training goes on from {killed}/job/run/checkpoints/last.ckpt" in last.stdout
     assert weights_in(killed) == weights_in(whole)
@@ -54,7 +56,7 @@ def test_a_script_that_is_killed_twice_ends_with_the_bits_of_one_that_is_not(tmp
     assert '"lr": 0.1' in (whole / "job" / "records" / "artifacts" / "hparams.json").read_text()
     assert not (whole / "lightning_logs").exists()
     # A job that was killed after its training does not train again.
-    again = start_attempt(whole, 2, python=forked_python())
+    again = start_attempt(whole, 2, python=training_python())
     assert "made 20 steps" in again.stdout
     assert weights_in(whole) == weights_in(killed)
 

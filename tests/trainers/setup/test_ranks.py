@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from command_server import forked_python
+from command_server import training_python
 
 from seedfold.jobs.work import Work
 from seedfold.trainers.stages import fit_predict
@@ -77,7 +77,7 @@ def train(tmp_path: Path, compose: Callable[..., dict[str, Any]]) -> Train:
     def run(count: int, *overrides: str, troubles: str = "none") -> Outcome:
         file = tmp_path / "config.json"
         file.write_text(json.dumps(compose(*ASKED, *overrides)))
-        command = [forked_python(), "-u", "-c", PROGRAM, str(file), str(tmp_path), str(count), troubles]
+        command = [training_python(), "-u", "-c", PROGRAM, str(file), str(tmp_path), str(count), troubles]
         ended = subprocess.run(
             command, capture_output=True, text=True, timeout=1200, env={**os.environ, "OMP_NUM_THREADS": "1"}
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_server import forked_command, forked_python
+from command_server import training_command, training_python
 from lightning_program import MODULES
 from toyproject import Toy, make_toy
 
@@ -61,7 +61,7 @@ best = torch.load(job.checkpoint("best"), weights_only=True)["state_dict"]
 print(not model.training and all(value.equal(best[name]) for name, value in model.state_dict().items()))
 """
     environment = {**project.environment, "PYTHONPATH": str(project.folder)}
-    command = [forked_python(), "-c", code]
+    command = [training_python(), "-c", code]
     told = subprocess.run(command, cwd=project.folder, env=environment, capture_output=True, text=True, check=False)
     assert told.stdout == "True\n", told.stderr
 
@@ -69,7 +69,7 @@ print(not model.training and all(value.equal(best[name]) for name, value in mode
 @pytest.mark.slow
 def test_a_study_of_a_module_with_its_own_training_goes_on_after_a_kill(project: Toy) -> None:
     words = ("launch", "--wait", "--config-dir", "conf", "experiment=own", "logger=tensorboard")
-    assert project.run(*words, program=forked_command(), KILL_IN_EPOCH="2").returncode == 1
+    assert project.run(*words, program=training_command(), KILL_IN_EPOCH="2").returncode == 1
     assert project.states("own") == {"failed": 3}
     project.trained_output_of("resume", "own", "--wait")
     for folder, record in results_of(project).values():

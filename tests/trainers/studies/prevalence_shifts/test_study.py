@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from command_server import forked_command
+from command_server import training_command
 from pages import HERE, run_page
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
@@ -37,7 +37,7 @@ class Place:
 
     def run(self, *args: str) -> str:
         ended = subprocess.run(
-            [forked_command(), *args],
+            [training_command(), *args],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
