@@ -16,6 +16,12 @@ def run(work):
     """Write one small file."""
     (work.staging / "answer.txt").write_text(str(work.config["seed"]))
 '''
+_PEAK_KILOBYTES = """
+import resource, subprocess, sys
+
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
 
 
 def write_study(project: Path, name: str, content: Mapping[str, object]) -> None:
@@ -38,11 +44,10 @@ def launch(project: Path, name: str, *overrides: str) -> None:
 
 
 def peak_bytes(project: Path, *arguments: str) -> int:
-    """Run the command as `seedfold` does, and return how much memory it had at the most."""
+    """Run the command as `seedfold` does, and return how much memory it had at the most.
+
+    A small process starts it: for the kernel, a process has had the memory of the one that it was forked from.
+    """
     environment = {**os.environ, "SEEDFOLD_ROOT": str(project / "runs"), "HOME": str(project)}
-    process = subprocess.Popen([SEEDFOLD, *arguments], cwd=project, env=environment, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, process.args)
-    return usage.ru_maxrss * 1024
+    command = [sys.executable, "-IS", "-c", _PEAK_KILOBYTES, str(SEEDFOLD), *arguments]
+    return int(subprocess.run(command, cwd=project, env=environment, capture_output=True, check=True).stdout) * 1024

@@ -126,12 +126,13 @@ class Plan:
             job = planned.job
             if job.id in starting or planned.state in ACTIVE_STATES:
                 continue
-            if job.id not in released and self.states.is_left_on_hold(job.id):
-                continue
             follows = any(parent in starting for parent in job.parents)
             wanted = self._needs_start(planned) or rerun(planned) or (planned.state == "done" and follows)
             wanted = wanted or (planned.state == "blocked" and (follows or not planned.job_state.has_nothing_to_do))
-            if wanted and all(self._is_parent_coming(parent, starting) for parent in self.states.needed_parents(job)):
+            # Whether a job is held is read from all its events, so it is not asked of the many that are done.
+            if not wanted or (job.id not in released and self.states.is_left_on_hold(job.id)):
+                continue
+            if all(self._is_parent_coming(parent, starting) for parent in self.states.needed_parents(job)):
                 starting[job.id] = planned
         return list(starting.values())
 

@@ -7,11 +7,13 @@ import io
 import shutil
 import time
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from toyproject import Toy, read_files, wait_until
 
 from seedfold.orchestrator.dispatch.launch import make_plan
+from seedfold.orchestrator.ledger.event_log import EventLog
 from seedfold.orchestrator.state.launch_plan import Plan
 
 
@@ -24,7 +26,9 @@ def test_only_what_is_new_runs(toy: Toy) -> None:
     toy.wait_for_workers()
     before = read_files(toy.root)
     begun = time.monotonic()
-    again = toy.launch("--wait")
+    # Of a job that is done, the event that says so is enough.
+    with patch.object(EventLog, "events_of", side_effect=AssertionError("all events of a job are read")):
+        again = toy.launch("--wait")
     print(f"a launch with nothing to do took {time.monotonic() - begun:.1f} s")
     assert "nothing to start" in again.stdout
     assert read_files(toy.root) == before
