@@ -50,4 +50,4 @@ def peak_bytes(project: Path, *arguments: str) -> int:
     """
     environment = {**os.environ, "SEEDFOLD_ROOT": str(project / "runs"), "HOME": str(project)}
     command = [sys.executable, "-IS", "-c", _PEAK_KILOBYTES, str(SEEDFOLD), *arguments]
-    return int(subprocess.run(command, cwd=project, env=environment, capture_output=True, check=True).stdout) * 1024
+    return int(subprocess.run(command, cwd=project, env=environment, stdout=subprocess.PIPE, check=True).stdout) * 1024

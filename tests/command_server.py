@@ -3,8 +3,8 @@
 Most of the time of a short command, and of a worker with few jobs, goes into imports. The programs `forked_command` and
 `forked_python` take the places of ``seedfold`` and ``python`` in tests that look at what comes out. What they stand for
 gets the arguments, the folder, the environment, the files and the signals of the program; it dies with the program,
-which ends as it does. It is not the child of who calls it. `training_command` and `training_python` have
-imported PyTorch as well, which makes each of their forks slower.
+which ends as it does. It is not the child of who calls it: where commands and workers are killed, they are real ones.
+`training_command` and `training_python` have imported PyTorch as well, which makes each of their forks slower.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 from shutil import rmtree
 from types import ModuleType
@@ -42,7 +43,7 @@ _IMPORTED_TO_TRAIN = (
     *("torch._dynamo", "lightning_fabric.strategies.launchers.subprocess_script"),
     *("seedfold.trainers.stages.fit_masks", "seedfold.trainers.stages.lightning"),
 )
-"""Modules, of which some say what else their jobs import."""
+"""Modules that are imported in addition. Modules of stages say what else their jobs import."""
 _STARTS_PYTHON = {"seedfold.orchestrator.schedulers.local", "lightning_fabric.strategies.launchers.subprocess_script"}
 """Modules whose Pythons are forked as well: workers of this machine, and processes that Lightning trains on."""
 _CLIENT = """#!{python} -IS
@@ -184,7 +185,7 @@ def run_python(arguments: Sequence[str]) -> None:
     """Run a module, a file or a text, as Python does; a fresh Python does that if this process could not."""
     sys.orig_argv[:] = [sys.executable, *arguments]
     paths = [Path(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    flags = list(_flags(arguments))
+    flags = list(takewhile({"-P", "-u"}.__contains__, arguments))
     kind, *rest = arguments[len(flags) :] or ["-i"]
     is_known = kind in {"-c", "-m"} or not kind.startswith("-")
     # A copy of Seedfold's own code is what is to be imported, and not what the server has.
@@ -206,13 +207,6 @@ def run_python(arguments: Sequence[str]) -> None:
     else:
         sys.argv[:] = [kind, *rest]
         runpy.run_path(kind, run_name="__main__")
-
-
-def _flags(arguments: Sequence[str]) -> Sequence[str]:
-    for count, argument in enumerate(arguments):
-        if argument not in {"-P", "-u"}:
-            return arguments[:count]
-    return arguments
 
 
 def run_command(arguments: Sequence[str]) -> None:
@@ -258,8 +252,9 @@ def _run_and_exit(arguments: Sequence[str]) -> NoReturn:
         run_python(arguments[1:]) if Path(arguments[0]).name == "python" else run_command(arguments)
         code = 0
     except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else int(error.code is not None)
-        if error.code is not None and not isinstance(error.code, int):
+        if error.code is None or isinstance(error.code, int):
+            code = error.code or 0
+        else:
             print(error.code, file=sys.stderr)
     except BaseException:
         traceback.print_exc()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from command_server import training_command
 from killed_processes import count_events, job_processes, kill_random_process, read_results
-from toyproject import wait_until
+from toyproject import SEEDFOLD, wait_until
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 
@@ -36,19 +36,14 @@ class Digits:
     def study(self) -> StudyFolder:
         return Root(self.folder / "runs").study_folder("digits")
 
-    def start(self, *args: str) -> subprocess.Popen[str]:
+    def start(self, *args: str, program: Path = SEEDFOLD) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE
         return subprocess.Popen(
-            [training_command(), *args],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=pipe,
-            stderr=pipe,
-            text=True,
+            [program, *args], cwd=self.folder, env=self.environment, stdout=pipe, stderr=pipe, text=True
         )
 
     def run(self, *args: str) -> tuple[int, str]:
-        ended = self.start(*args)
+        ended = self.start(*args, program=training_command())
         out, err = ended.communicate(timeout=600)
         return ended.returncode, out + err
 

@@ -166,6 +166,12 @@ stages:
 )
 
 
+def printed_by(ended: subprocess.CompletedProcess[str]) -> str:
+    """Return what a command printed, which has to have succeeded."""
+    assert ended.returncode == 0, f"{ended.args}: {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
+    return ended.stdout
+
+
 @dataclass(frozen=True)
 class Toy:
     """The project in ``folder``, with studies that run under ``root``.
@@ -226,15 +232,11 @@ class Toy:
 
     def output_of(self, *args: str) -> str:
         """Run the command, which has to succeed; return what it printed."""
-        ended = self.run_in_process(*args)
-        assert ended.returncode == 0, f"seedfold {' '.join(args)}: {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
-        return ended.stdout
+        return printed_by(self.run_in_process(*args))
 
     def trained_output_of(self, *args: str) -> str:
         """Run the command, whose jobs need PyTorch and find it imported, and which has to succeed."""
-        ended = self.run(*args, program=training_command())
-        assert ended.returncode == 0, f"seedfold {' '.join(args)}: {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
-        return ended.stdout
+        return printed_by(self.run(*args, program=training_command()))
 
     def json_of(self, *args: str) -> Any:
         """Run the command with ``--json``; return what it printed."""

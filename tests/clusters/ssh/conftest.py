@@ -13,7 +13,7 @@ from clusters.slurm.cluster import Cluster
 from clusters.ssh.packages import find_sshd
 from clusters.ssh.server import Server, running_server
 from command_server import forked_command
-from toyproject import Toy, make_toy
+from toyproject import Toy, make_toy, printed_by
 
 from seedfold.orchestrator.ledger.layout import StudyFolder
 
@@ -50,9 +50,7 @@ class Laptop:
 
     def output_of(self, *args: str) -> str:
         """Run a command, which has to succeed; return what it printed."""
-        ended = self.run(*args)
-        assert ended.returncode == 0, f"seedfold {' '.join(args)}: {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
-        return ended.stdout
+        return printed_by(self.run(*args))
 
     def launch(self, *args: str, experiment: str = "light") -> str:
         """Launch there; it has to succeed."""

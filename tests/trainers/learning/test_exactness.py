@@ -101,7 +101,7 @@ def ask(program: subprocess.Popen[str], case: dict[str, Any]) -> Any:
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 @settings(
-    max_examples=300 if SEARCHES else 6,
+    max_examples=300 if SEARCHES else 10,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(case=cases, kills=kills)

@@ -41,9 +41,8 @@ def test_a_script_that_is_killed_twice_ends_with_the_bits_of_one_that_is_not(tmp
     whole, killed = make_script(tmp_path / "whole"), make_script(tmp_path / "killed")
     assert start_attempt(whole, 1).returncode == 0
     for attempt, epoch in enumerate(("0", "3"), 1):
-        assert (
-            start_attempt(killed, attempt, KILL_IN_EPOCH=epoch, python=training_python()).returncode == -signal.SIGKILL
-        )
+        ended = start_attempt(killed, attempt, KILL_IN_EPOCH=epoch, python=training_python())
+        assert ended.returncode == -signal.SIGKILL
     last = start_attempt(killed, 3, python=training_python())
     assert last.returncode == 0, last.stderr
     assert f"training goes on from {killed}/job/run/checkpoints/last.ckpt" in last.stdout
