@@ -3,8 +3,9 @@
 Most of the time of a short command, and of a worker with few jobs, goes into imports. The programs `forked_command` and
 `forked_python` take the places of ``seedfold`` and ``python`` in tests that look at what comes out. What they stand for
 gets the arguments, the folder, the environment, the files and the signals of the program; it dies with the program,
-which ends as it does. It is not the child of who calls it: where commands and workers are killed, they are real ones.
-`training_command` and `training_python` have imported PyTorch as well, which makes each of their forks slower.
+which ends as it does. It is not the child of who calls it: where kills are what a test is about, the killed are real ones.
+`training_command` and `training_python` have imported PyTorch as well, which makes each of their forks slower. So do
+the processes of pytest-xdist, which are forks as well.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
+from io import FileIO, TextIOWrapper
 from itertools import takewhile
 from pathlib import Path
 from shutil import rmtree
@@ -35,6 +37,7 @@ from typing import NoReturn
 
 _COMMANDS = ("launch", "plan", "results", "report", "resume", "status")
 _IMPORTED = (
+    "seedfold.trainers.programs.command",
     *(f"seedfold.orchestrator.cli.{name}" for name in ("group", *_COMMANDS)),
     *("hydra._internal.core_plugins", "pandas", "pyarrow.compute", "pyarrow.parquet", "scipy.special"),
     *("seedfold.orchestrator.worker.task", "seedfold.orchestrator.worker.template", "seedfold.trainers.programs.job"),
@@ -44,8 +47,15 @@ _IMPORTED_TO_TRAIN = (
     *("seedfold.trainers.stages.fit_masks", "seedfold.trainers.stages.lightning"),
 )
 """Modules that are imported in addition. Modules of stages say what else their jobs import."""
-_STARTS_PYTHON = {"seedfold.orchestrator.schedulers.local", "lightning_fabric.strategies.launchers.subprocess_script"}
-"""Modules whose Pythons are forked as well: workers of this machine, and processes that Lightning trains on."""
+_STARTS_PYTHON = {
+    *("seedfold.orchestrator.schedulers.local", "seedfold.trainers.programs.command"),
+    "lightning_fabric.strategies.launchers.subprocess_script",
+}
+"""Modules whose Pythons are forked as well: workers of this machine, commands that are jobs, and Lightning's ranks."""
+_TESTING = "tests"
+"""The folder of the Python of processes that run tests."""
+MAIN_PROCESS = "PYTEST_MAIN_PROCESS"
+"""The variable that has the number of the process that runs the tests, or hands them out."""
 _CLIENT = """#!{python} -IS
 import json, os, signal, socket, sys
 
@@ -92,10 +102,15 @@ def training_python() -> Path:
     return _programs(trains=True) / "python" / "python"
 
 
+def testing_python() -> Path:
+    """Return the same for the processes that run tests: what these start is what they start as real ones."""
+    return _programs(trains=True) / _TESTING / "python"
+
+
 @cache
 def _programs(*, trains: bool) -> Path:
     """The folder of the programs, whose server all processes of a run of tests share."""
-    tests = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    tests = int(os.environ.get(MAIN_PROCESS, os.getpid()))
     folder = Path(tempfile.gettempdir()) / f"seedfold-forked-{os.getuid()}-{tests}-{int(trains)}"
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
@@ -115,7 +130,7 @@ def _start_server(folder: Path, tests: int, trains: bool) -> None:
         arguments = [str(listener.fileno()), str(tests), str(folder), *["trains"] * trains]
         files = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "pass_fds": [listener.fileno()]}
         subprocess.Popen([sys.executable, __file__, *arguments], start_new_session=True, **files)
-    for name in ("command/seedfold", "python/python"):
+    for name in ("command/seedfold", "python/python", f"{_TESTING}/python"):
         program = folder / name
         program.parent.mkdir(exist_ok=True)
         program.write_text(_CLIENT.format(python=sys.executable, address=str(address)))
@@ -195,8 +210,10 @@ def run_python(arguments: Sequence[str]) -> None:
     sys.path[:] = [*own, *map(str, paths), *sys.path]
     for path in [path for path in paths if (path / "sitecustomize.py").exists()][:1]:
         runpy.run_path(str(path / "sitecustomize.py"))
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(write_through="-u" in flags)  # type: ignore[union-attr]
+    if "-u" in flags or "PYTHONUNBUFFERED" in os.environ:
+        sys.stdout, sys.stderr = (
+            TextIOWrapper(FileIO(number, "w", closefd=False), write_through=True) for number in (1, 2)
+        )
     if kind == "-c":
         sys.argv[:] = ["-c", *rest[1:]]
         main = sys.modules["__main__"] = ModuleType("__main__")
@@ -216,11 +233,16 @@ def run_command(arguments: Sequence[str]) -> None:
     sys.exit(import_module("seedfold.orchestrator.cli").main())
 
 
-class _ForkingSys:
+class ForkingSys:
     """The module `sys`, but for the program that is Python."""
 
-    def __init__(self, executable: str) -> None:
-        self.executable = executable
+    def __init__(self, find_python: Callable[[], Path]) -> None:
+        self._find_python = find_python
+
+    @property
+    def executable(self) -> str:
+        """The program that is started."""
+        return str(self._find_python())
 
     def __getattr__(self, name: str) -> object:
         return getattr(sys, name)
@@ -236,12 +258,13 @@ def main(listener: socket.socket, tests: int, folder: Path, trains: bool) -> Non
     # Nobody waits for a process that waits for its command.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     sys.path.pop(0)
-    for name in sys.modules.keys() & _STARTS_PYTHON:
-        vars(sys.modules[name])["sys"] = _ForkingSys(str(folder / "python" / "python"))
     arguments = serve(listener, tests)
     if arguments is None:
         rmtree(folder, ignore_errors=True)
     else:
+        if Path(arguments[0]).parent.name != _TESTING:
+            for name in sys.modules.keys() & _STARTS_PYTHON:
+                vars(sys.modules[name])["sys"] = ForkingSys(lambda: folder / "python" / "python")
         _run_and_exit(arguments)
 
 

@@ -10,6 +10,7 @@ import tempfile
 import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clusters.lsf.cluster import Lsf
@@ -19,6 +20,7 @@ from clusters.lsf.settings import Settings as LsfSettings
 from clusters.slurm.cluster import Cluster, find_cluster, running
 from clusters.slurm.configuration import PORTS, Settings
 from clusters.slurm.packages import missing_packages
+from command_server import MAIN_PROCESS, testing_python
 from distribution import SharedFixtureScheduling, sort_tests
 from hypothesis import HealthCheck, settings
 from isolation import isolate_environment
@@ -35,6 +37,14 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = Path(tempfile.mkdtemp(prefix="seedfold-tests-"))
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     isolate_environment(folder)
+    os.environ.setdefault(MAIN_PROCESS, str(os.getpid()))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[Any]) -> None:
+    """Fork the processes that run tests from one that has imported what nearly all of them import."""
+    for spec in specs:
+        spec.python = str(testing_python())
 
 
 @pytest.hookimpl(wrapper=True)

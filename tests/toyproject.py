@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_server import training_command
+from command_server import ForkingSys, forked_python, training_command
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
@@ -182,6 +182,8 @@ class Toy:
     folder: Path
     root: Path
     environment: dict[str, str] = field(repr=False)
+    forks_workers: bool = True
+    """Whether workers that `run_in_process` starts on this machine are forked; see `command_server`."""
 
     @property
     def data(self) -> Path:
@@ -210,6 +212,7 @@ class Toy:
     def run_in_process(self, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the command as `seedfold` does, but within this process, which has imported everything already."""
         from seedfold.orchestrator.cli.group import cli
+        from seedfold.orchestrator.schedulers import local
 
         imported = set(sys.modules)
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
@@ -218,6 +221,8 @@ class Toy:
             for name, value in {**self.environment, **environment}.items():
                 patch.setenv(name, value)
             patch.setattr(sys, "path", [*sys.path])
+            if self.forks_workers:
+                patch.setattr(local, "sys", ForkingSys(forked_python))
             with pytest.raises(SystemExit) as exit:
                 cli(args)
         self._forget_modules(sys.modules.keys() - imported)

@@ -195,8 +195,9 @@ def test_what_was_computed_before_an_end_is_kept(away: Toy, how: signal.Signals)
     command = ("results", "away", "calibration", "--format", "csv")
     code, stderr = ended_with_a_part(away, *command, how=how)
     if how == signal.SIGINT:
-        # A process that was only starting may still say its name.
-        assert (code, stderr.strip().splitlines()[-1]) == (130, "seedfold: interrupted")
+        assert code == 130
+        # A process that was only starting may still say its name, before or after.
+        assert "seedfold: interrupted" in stderr.splitlines()
         # Python says so itself where the signal comes while it imports a module.
         assert "Traceback" not in stderr.partition("Exception ignored in")[0]
     before = parts(away)
