@@ -3,7 +3,7 @@
 Most of the time of a short command, and of a worker with few jobs, goes into imports. The programs `forked_command` and
 `forked_python` take the places of ``seedfold`` and ``python`` in tests that look at what comes out. What they stand for
 gets the arguments, the folder, the environment, the files and the signals of the program; it dies with the program,
-which ends as it does. It is not the child of who calls it: where kills are what a test is about, the killed are real ones.
+which ends as it does. It is not the child of who calls it: a test that is about kills kills real ones.
 `training_command` and `training_python` have imported PyTorch as well, which makes each of their forks slower. So do
 the processes of pytest-xdist, which are forks as well.
 """

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
 from types import ModuleType
+from typing import TypeAlias
 
 from seedfold.orchestrator.code.digests import digest_file, is_installed
 
 OWN_PACKAGE = "seedfold"
 _MAX_DATA_BYTES = 1_000_000
 _NOT_DATA = (".py", ".pyc", ".so", ".pyd")
+
+Modules: TypeAlias = Sequence[tuple[str, ModuleType]]
 
 _digest_of_module: dict[Path, str] = {}
 _opened: set[str] = set()
@@ -28,9 +31,18 @@ _hooks: list[object] = []
 
 def digest_loaded_files() -> None:
     """Note the content of modules loaded since the last call, to be called soon after they were imported."""
-    for _, path in _loaded_modules():
+    _digest_modules(_user_modules())
+
+
+def _digest_modules(modules: Modules) -> Mapping[str, tuple[Path, str]]:
+    """Note the content of modules that is not known yet; return (file, digest) of each by its name."""
+    found = {}
+    for name, path in _loaded_modules(modules):
         if path not in _digest_of_module and path.exists():
             _digest_of_module[path] = digest_file(path)
+        if path in _digest_of_module:
+            found[name] = path, _digest_of_module[path]
+    return found
 
 
 def watch_opened_files() -> None:
@@ -50,25 +62,27 @@ def _note_opened(event: str, arguments: tuple[object, ...]) -> None:
 
 def loaded_files() -> Mapping[str, tuple[Path, str]]:
     """Return (file, digest) by the name below the import root, such as ``lab/networks.py`` or ``lab/classes.json``."""
-    digest_loaded_files()
-    found = {name: (path, _digest_of_module[path]) for name, path in _loaded_modules() if path in _digest_of_module}
-    for name, path in _opened_data_files():
+    modules = _user_modules()
+    found = {**_digest_modules(modules)}
+    for name, path in _opened_data_files(modules):
         found[name] = path, digest_file(path)
     return dict(sorted(found.items()))
 
 
-def _loaded_modules() -> Iterator[tuple[str, Path]]:
-    for name, module in _user_modules():
+def _loaded_modules(modules: Modules) -> Iterator[tuple[str, Path]]:
+    for name, module in modules:
         path = Path(str(module.__file__))
         suffix = "/__init__.py" if path.name == "__init__.py" else ".py"
         yield name.replace(".", "/") + suffix, path
     yield from _main_program()
 
 
-def _user_modules() -> Iterator[tuple[str, ModuleType]]:
-    files = ((name, module, getattr(module, "__file__", None)) for name, module in list(sys.modules.items()))
+def _user_modules() -> Modules:
+    """Return them by name. With PyTorch there are thousands of others, so it takes ten milliseconds."""
+    # Some objects that stand for modules make an attribute of whatever they are asked for.
+    files = ((name, module, getattr(module, "__dict__", {}).get("__file__")) for name, module in [*sys.modules.items()])
     found = [(name, module) for name, module, file in files if file and _is_of_user(name, file)]
-    yield from sorted(found, key=itemgetter(0))
+    return sorted(found, key=itemgetter(0))
 
 
 @cache
@@ -90,16 +104,16 @@ def _main_program() -> Iterator[tuple[str, Path]]:
         yield f"{name.replace('.', '/')}{Path(file).suffix}", Path(file)
 
 
-def _opened_data_files() -> Iterator[tuple[str, Path]]:
+def _opened_data_files(modules: Modules) -> Iterator[tuple[str, Path]]:
     """Small files within the folders of top-level packages. A larger one is data rather than code."""
-    packages = [(f"{folder}{os.sep}", name) for name, folder in _package_folders()]
+    packages = [(f"{folder}{os.sep}", name) for name, folder in _package_folders(modules)]
     for opened in {os.path.abspath(path) for path in _opened}:  # noqa: PTH100
         for folder, name in packages:
             if opened.startswith(folder) and Path(opened).is_file() and Path(opened).stat().st_size <= _MAX_DATA_BYTES:
                 yield f"{name}/{opened.removeprefix(folder)}", Path(opened)
 
 
-def _package_folders() -> Iterator[tuple[str, str]]:
-    for name in {name.partition(".")[0] for name, _ in _user_modules()}:
+def _package_folders(modules: Modules) -> Iterator[tuple[str, str]]:
+    for name in {name.partition(".")[0] for name, _ in modules}:
         for folder in getattr(sys.modules.get(name), "__path__", ()):
             yield name, str(folder)
