@@ -59,10 +59,10 @@ def splits(trained: Sequence[int]) -> PredictedSplits:
     return PredictedSplits(*(predicted(counts, seed) for seed, counts in enumerate(sizes)))
 
 
-def deployments(known: PredictedSplits) -> list[Deployment]:
+def deployments(known: PredictedSplits, ratios: Sequence[float]) -> list[Deployment]:
     """Return those that are possible."""
     found = []
-    for ratio in RATIOS:
+    for ratio in ratios:
         try:
             found.append(known.deploy(ratio))
         except ImpossibleScalingError:
@@ -91,17 +91,17 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     return seconds(work, time.process_time)
 
 
-def measured(counts: Sequence[int]) -> dict[str, float]:
+def measured(counts: Sequence[int], ratios: Sequence[float]) -> dict[str, float]:
     """Return the seconds of each maker on one task."""
     known = splits(counts)
-    simulated = deployments(known)
+    simulated = deployments(known, ratios)
     return {
         name: cpu_seconds(lambda maker=maker: list(maker(known, simulated)))  # type: ignore[misc]
         for name, maker in MAKERS.items()
     }
 
 
-def kernel_densities(counts: Sequence[int]) -> float:
+def kernel_densities(counts: Sequence[int], ratios: Sequence[float]) -> float:
     """Return the seconds of scikit-learn for what KDEyML, KDEyHD and KDEyCS of one task need at all ratios."""
     known = splits(counts)
     developed, pool = known.dev_test, known.app_test.probabilities
@@ -112,18 +112,19 @@ def kernel_densities(counts: Sequence[int]) -> float:
     drawn = np.vstack([each.sample(10_000 // len(fitted), random_state=0) for each in fitted])
     whole = KernelDensity(bandwidth=0.1).fit(pool)
     once = cpu_seconds(lambda: [*(each.score_samples(pool) for each in fitted), whole.score_samples(drawn)])
-    return once * len(deployments(known))
+    return once * len(deployments(known, ratios))
 
 
 def measure(quick: bool) -> list[Figure]:
-    """Analyse all tasks, or one."""
+    """Analyse all tasks, or one at three ratios."""
+    ratios = RATIOS[::9] if quick else RATIOS
     torch.set_num_threads(1)
     with threadpool_limits(1):
         known = class_counts()
         tasks = [min(known, key=lambda task: sum(known[task]))] if quick else known
-        table = pd.DataFrame({task: measured(known[task]) for task in tasks})
+        table = pd.DataFrame({task: measured(known[task], ratios) for task in tasks})
         longest = str(table.sum().idxmax())
-        peer = kernel_densities(known[longest])
+        peer = kernel_densities(known[longest], ratios)
     total = table.sum(axis=1)
     number = count_noun(len(tasks), "task")
     tables = [name for name in MAKERS if name not in METHODS]

@@ -19,6 +19,7 @@ from seedfold.jobs.work import Work
 from seedfold.trainers.stages import fit_predict
 
 JOBS = 10
+CNN = ["model=small_cnn"]
 
 
 def make_works(jobs: Sequence[JobDescription], folder: Path) -> list[Work]:
@@ -64,11 +65,12 @@ def measure(quick: bool) -> list[Figure]:
     """Compare a small MLP, where the steps cost little more than their calls, and CNNs, where convolutions do."""
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
-    count, short, long = (3, 1, 1) if quick else (JOBS, 15, 60)
+    if quick:
+        return [*compare("digits MLP", ["model=mlp"], 1, 3, 1 / 2), *compare("digits CNN", CNN, 1, 3, None)]
     return [
-        *compare("digits MLP", ["model=mlp"], short, count, 1 / 2),
-        *compare("digits MLP, long", ["model=mlp"], long, count, 1 / 3),
-        *compare("digits CNN", ["model=small_cnn"], 1 if quick else 5, count, None),
+        *compare("digits MLP", ["model=mlp"], 15, JOBS, 1 / 2),
+        *compare("digits MLP, long", ["model=mlp"], 60, JOBS, 1 / 3),
+        *compare("digits CNN", CNN, 5, JOBS, None),
     ]
 
 

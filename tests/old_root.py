@@ -40,7 +40,9 @@ def make_project(folder: Path) -> Toy:
 def unpack(version: str, folder: Path) -> Toy:
     """Unpack a project into ``folder``, which is then as one that was copied to another machine."""
     with tarfile.open(ROOTS / f"{version}.tar.gz") as archive:
-        archive.extractall(folder, filter="data")
+        # Python has the filter from 3.11.4 on.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(folder)
     return make_project(folder / "project")
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from command_server import forked_python
 from hydra_program import SEEDFOLD_PLUGINS, HydraProgram, make_environment
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -37,12 +38,14 @@ class BothWays:
 def sweep_both_ways(name: str, folder: Path, *words: str) -> BothWays:
     """Sweep a program both ways, at the same time."""
     programs = [copy_program(name, folder / who) for who in ("theirs", "ours")]
-    started = [programs[0].start("-m", *words), programs[1].start("-m", *SEEDFOLD_PLUGINS, *words)]
+    python = forked_python()
+    ours = (*SEEDFOLD_PLUGINS, *words)
+    started = [programs[0].start("-m", *words, python=python), programs[1].start("-m", *ours, python=python)]
     for process in started:
         said = process.communicate(timeout=300)
         assert process.returncode == 0, said
-    theirs, ours = (list(_jobs_of(program)) for program in programs)
-    return BothWays(theirs, ours, programs[1].returned_values("app"))
+    jobs = [list(_jobs_of(program)) for program in programs]
+    return BothWays(jobs[0], jobs[1], programs[1].returned_values("app"))
 
 
 def _jobs_of(program: HydraProgram) -> Iterator[dict[str, Any]]:

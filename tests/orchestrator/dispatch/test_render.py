@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 from clusters.slurm.cluster import Cluster
+from command_server import forked_command
 from in_bash import in_bash
-from toyproject import SEEDFOLD, Toy, make_toy, read_files, wait_until
+from toyproject import Toy, make_toy, read_files, wait_until
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.fusing import FIT_PREDICT_RUN
@@ -49,7 +50,7 @@ def rendered(toy: Toy, target: str, *args: str, experiment: str = "chain", out: 
 
 def run(toy: Toy, *command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command in the project's folder, with `seedfold` on the path."""
-    path = os.pathsep.join([str(SEEDFOLD.parent), os.environ["PATH"]])
+    path = os.pathsep.join([str(forked_command().parent), os.environ["PATH"]])
     return subprocess.run(
         command,
         cwd=toy.folder,
