@@ -79,7 +79,7 @@ def _loaded_modules(modules: Modules) -> Iterator[tuple[str, Path]]:
 
 def _user_modules() -> Modules:
     """Return them by name. With PyTorch there are thousands of others, so it takes ten milliseconds."""
-    # Some objects that stand for modules make an attribute of whatever they are asked for.
+    # Of the module itself: the class of `torch.ops` has a file as well, `_ops.py`, which may be the name of a user's.
     files = ((name, module, getattr(module, "__dict__", {}).get("__file__")) for name, module in [*sys.modules.items()])
     found = [(name, module) for name, module, file in files if file and _is_of_user(name, file)]
     return sorted(found, key=itemgetter(0))

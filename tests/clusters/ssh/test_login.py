@@ -8,6 +8,7 @@ import pty
 import select
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -262,7 +263,7 @@ def test_a_launch_whose_connection_breaks_is_done_once(laptop: Laptop) -> None:
 @pytest.mark.slow
 def test_connections_are_shared(laptop: Laptop) -> None:
     """Where the user has not said otherwise, and a socket's name is short enough."""
-    short = Path(subprocess.check_output(["mktemp", "-d", "/tmp/XXXXXX"], text=True).strip())
+    short = Path(tempfile.mkdtemp(dir="/tmp"))
     for _ in range(3):
         assert laptop.toy.run("status", "light", TMPDIR=str(short)).returncode == 2
     log = (laptop.server.folder / "sshd.log").read_text()

@@ -25,18 +25,18 @@ def in_a_volume(study: StudyFolder) -> bool:
 
 
 def test_killed_or_not_the_study_ends_with_the_same_masks(tmp_path: Path) -> None:
-    """Done undisturbed, and one of its networks with kills: once in training, once in the middle of a volume."""
+    """Done undisturbed, and two of its networks with kills: once in training, once in the middle of a volume."""
     place = ImageStudy(tmp_path, "dark_side")
     place.run("launch", *STUDY, "--root", "whole")
-    one = (*STUDY, "fold=2", "checkpoint.every_seconds=0.3")
-    place.kill_jobs_when("launch", *one, conditions=(has_checkpoint, in_a_volume))
+    two = (*STUDY, "fold=0,2", "checkpoint.every_seconds=0.3")
+    place.kill_jobs_when("launch", *two, conditions=(has_checkpoint, in_a_volume))
     whole, killed = place.study_folder("whole"), place.study_folder("killed")
     assert each_done_once(whole)
     assert each_done_once(killed)
-    # The mean of one network is not that of all.
+    # The mean of two networks is not that of all.
     [mean] = read_results(killed).keys() - read_results(whole).keys()
     masks = {name: content for name, content in _stored_files(killed).items() if not name.startswith(mean)}
-    assert sum(name.endswith(".npy") for name in masks) > 2
+    assert sum(name.endswith(".npy") for name in masks) > 4
     assert masks.items() <= _stored_files(whole).items()
     outputs = whole.outputs_folder / "ensemble"
     assert {path.name for path in outputs.iterdir()} == OUTPUTS
