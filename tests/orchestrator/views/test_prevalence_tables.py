@@ -197,7 +197,7 @@ def test_what_was_computed_before_an_end_is_kept(away: Toy, how: signal.Signals)
     if how == signal.SIGINT:
         assert code == 130
         # A process that was only starting may still say its name, before or after.
-        assert stderr.splitlines().count("seedfold: interrupted") == 1
+        assert "seedfold: interrupted" in stderr.splitlines()
         # Python says so itself where the signal comes while it imports a module.
         assert "Traceback" not in stderr.partition("Exception ignored in")[0]
     before = parts(away)
