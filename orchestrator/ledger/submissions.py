@@ -145,7 +145,8 @@ class Submission:
             "snapshot": snapshot,
             "launcher": ProcessIdentity.current().to_dict(),
             "array": None if array is None else {**asdict(array), "resources": array.resources.to_dict()},
-            "created": round(time.time(), 3),
+            # A launch makes several within a millisecond, and they are sorted by it.
+            "created": round(time.time(), 6),
         }
         if not create_once(folder / "intent.json", json.dumps(intent, indent=1)):
             raise FileExistsError(folder)
