@@ -117,7 +117,9 @@ def _run_main_module(program: Mapping[str, Any]) -> None:
     spec = _find_module(program["main_module"])
     code_file = find_code(program) if spec is None else Path(str(spec.origin))
     module = _make_main_module(program, code_file, spec)
-    sys.modules["__main__"] = module
+    # Processes that a program spawns return objects of its classes under the second name, which `multiprocessing` takes
+    # from whatever is the main module when it is imported.
+    sys.modules["__main__"] = sys.modules["__mp_main__"] = module
     content = code_file.read_bytes()
     # Hydra looks for the configuration beside the file that the code names; people look there for a failing line.
     code = compile(content, program["main_file"], "exec", dont_inherit=True)
