@@ -26,10 +26,12 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from io import FileIO, TextIOWrapper
 from itertools import takewhile
+from multiprocessing import process
 from pathlib import Path
 from shutil import rmtree
 from types import ModuleType
@@ -39,7 +41,11 @@ _COMMANDS = ("launch", "plan", "results", "report", "resume", "status")
 _IMPORTED = (
     "seedfold.trainers.programs.command",
     *(f"seedfold.orchestrator.cli.{name}" for name in ("group", *_COMMANDS)),
-    *("hydra._internal.core_plugins", "pandas", "pyarrow.compute", "pyarrow.parquet", "scipy.special"),
+    *("pandas", "pyarrow.compute", "pyarrow.parquet", "scipy.special"),
+    # What Hydra looks for when it starts, and what sweeps need.
+    *(f"hydra._internal.core_plugins.{name}" for name in ("basic_launcher", "basic_sweeper", "bash_completion")),
+    *("hydra_plugins.hydra_optuna_sweeper.optuna_sweeper", "optuna", "sqlalchemy.dialects.sqlite"),
+    *(f"seedfold.orchestrator.sweeps.{name}" for name in ("main_program", "request", "returns", "sweep")),
     *("seedfold.orchestrator.worker.task", "seedfold.orchestrator.worker.template", "seedfold.trainers.programs.job"),
 )
 _IMPORTED_TO_TRAIN = (
@@ -137,51 +143,102 @@ def _start_server(folder: Path, tests: int, trains: bool) -> None:
         program.chmod(0o755)
 
 
-def serve(listener: socket.socket, tests: int) -> list[str] | None:
-    """Fork a process for each request; return its arguments there, and None here once the process ``tests`` ends."""
-    watched = select.poll()
-    watched.register(os.pidfd_open(tests), select.POLLIN)
-    watched.register(listener, select.POLLIN)
-    while [number for number, _ in watched.poll()] == [listener.fileno()]:
-        client, _ = listener.accept()
-        if os.fork() == 0:
-            listener.close()
-            return _answer(client)
-        client.close()
-    return None
+@dataclass(frozen=True)
+class Forked:
+    """A process, a file that can be read once it has ended, and the program that it stands for."""
+
+    pid: int
+    end: int
+    client: socket.socket
+
+    def close(self) -> None:
+        """Close both files."""
+        os.close(self.end)
+        self.client.close()
 
 
-def _answer(client: socket.socket) -> list[str]:
-    """Receive a request, fork its process, return there, and wait for it here."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    head, files, _, _ = socket.recv_fds(client, 8, 3)
-    request = b""
-    while len(request) < int.from_bytes(head, "big"):
-        request += client.recv(1 << 20)
-    pid = os.fork()
-    if pid:
+class Server:
+    """Forks a process for each request, passes signals on to it, and hands its exit code on.
+
+    One process does this for all, because each fork takes longer the more has been imported.
+    """
+
+    def __init__(self, listener: socket.socket, tests: int) -> None:
+        self._listener, self._end_of_tests = listener, os.pidfd_open(tests)
+        self._forked: dict[int, Forked] = {}
+        """What is forked, by each of its two files."""
+        self._watched = select.poll()
+        self._watched.register(listener, select.POLLIN)
+        self._watched.register(self._end_of_tests, select.POLLIN)
+
+    def serve(self) -> list[str] | None:
+        """Return the arguments of a request in its process, and None here once the process ``tests`` has ended."""
+        while True:
+            # One at a time: what is done for one closes files, whose numbers the next may have.
+            file, _ = self._watched.poll()[0]
+            if file == self._end_of_tests:
+                return self._kill_all()
+            if file != self._listener.fileno():
+                self._attend(file, self._forked[file])
+            elif (arguments := self._fork()) is not None:
+                return arguments
+
+    def _fork(self) -> list[str] | None:
+        """Receive a request, fork its process, and return its arguments there."""
+        client, _ = self._listener.accept()
+        head, files, _, _ = socket.recv_fds(client, 8, 3)
+        request, size = b"", int.from_bytes(head, "big")
+        while len(request) < size and (part := client.recv(1 << 20)):
+            request += part
+        pid = os.fork() if request and len(request) == size else None
+        if pid == 0:
+            client.close()
+            self._close_all()
+            return _become(files, *json.loads(request))
         for file in files:
             os.close(file)
-        _wait(pid, client)
-    client.close()
-    return _become(files, *json.loads(request))
+        if pid is None:  # The program was killed before it had said what it wants.
+            client.close()
+        else:
+            self._watch(Forked(pid, os.pidfd_open(pid), client))
+        return None
 
+    def _watch(self, forked: Forked) -> None:
+        for file in (forked.end, forked.client.fileno()):
+            self._forked[file] = forked
+            self._watched.register(file, select.POLLIN)
 
-def _wait(pid: int, client: socket.socket) -> NoReturn:
-    """Pass signals on, kill the process if its client has ended, and hand its exit code on."""
-    ended, watched = os.pidfd_open(pid), select.poll()
-    watched.register(ended, select.POLLIN)
-    watched.register(client, select.POLLIN)
-    while ended not in dict(watched.poll()):
-        number = client.recv(1)
-        os.kill(pid, number[0] if number else signal.SIGKILL)
+    def _attend(self, file: int, forked: Forked) -> None:
+        """Hand an exit code on, pass on a signal, or kill a process whose client has ended."""
+        if file == forked.end:
+            self._hand_on(forked)
+            return
+        number = forked.client.recv(1)
+        os.kill(forked.pid, number[0] if number else signal.SIGKILL)
         if not number:
-            break
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    try:
-        client.sendall(code.to_bytes(2, "big", signed=True))
-    finally:
-        os._exit(0)
+            self._watched.unregister(file)
+
+    def _hand_on(self, forked: Forked) -> None:
+        code = os.waitstatus_to_exitcode(os.waitpid(forked.pid, 0)[1])
+        for file in (forked.end, forked.client.fileno()):
+            del self._forked[file]
+            with suppress(KeyError):
+                self._watched.unregister(file)
+        with suppress(BrokenPipeError):  # A killed one does not ask.
+            forked.client.sendall(code.to_bytes(2, "big", signed=True))
+        forked.close()
+
+    def _close_all(self) -> None:
+        """Leave nothing open in a forked process by which its server could seem to be alive."""
+        self._listener.close()
+        os.close(self._end_of_tests)
+        for forked in set(self._forked.values()):
+            forked.close()
+
+    def _kill_all(self) -> None:
+        """Nobody waits any more for what is still at work."""
+        for forked in set(self._forked.values()):
+            os.kill(forked.pid, signal.SIGKILL)
 
 
 def _become(files: Sequence[int], arguments: list[str], folder: str, environment: dict[str, str]) -> list[str]:
@@ -191,6 +248,8 @@ def _become(files: Sequence[int], arguments: list[str], folder: str, environment
         os.dup2(file, number)
         os.close(file)
     os.chdir(folder)
+    # Processes that this one spawns look there for the file of its main module.
+    process.ORIGINAL_DIR = folder
     os.environ.clear()
     os.environ.update(environment)
     return arguments
@@ -255,10 +314,8 @@ def main(listener: socket.socket, tests: int, folder: Path, trains: bool) -> Non
         with suppress(ImportError):
             import_module(name)
     gc.freeze()
-    # Nobody waits for a process that waits for its command.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     sys.path.pop(0)
-    arguments = serve(listener, tests)
+    arguments = Server(listener, tests).serve()
     if arguments is None:
         rmtree(folder, ignore_errors=True)
     else:

@@ -20,7 +20,7 @@ from clusters.lsf.settings import Settings as LsfSettings
 from clusters.slurm.cluster import Cluster, find_cluster, running
 from clusters.slurm.configuration import PORTS, Settings
 from clusters.slurm.packages import missing_packages
-from command_server import MAIN_PROCESS, testing_python
+from command_server import MAIN_PROCESS, testing_python, training_python
 from distribution import SharedFixtureScheduling, sort_tests
 from hypothesis import HealthCheck, settings
 from isolation import isolate_environment
@@ -130,13 +130,14 @@ def on_slurm(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
 def where(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
     """What sends a whole study to SLURM, a few tasks a stage; nothing where no cluster is up: it is done here then.
 
-    One study is enough: every task starts with the import of PyTorch, which takes longer than its jobs.
+    The tasks are forks of a process that has imported PyTorch.
     """
     cluster = find_cluster()
     if cluster is None:
         return ()
     monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
-    return ("cluster=slurm", "cluster.jobs_per_task=20", "cluster.slots=2", "cluster.throttle=2")
+    python = f"cluster.python={training_python()}"
+    return ("cluster=slurm", python, "cluster.jobs_per_task=20", "cluster.slots=2", "cluster.throttle=2")
 
 
 @pytest.fixture(params=["lsf10", "classic"])

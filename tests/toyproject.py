@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_server import ForkingSys, forked_python, training_command
+from command_server import ForkingSys, forked_python, training_command, training_python
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
@@ -212,6 +212,7 @@ class Toy:
     def run_in_process(self, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the command as `seedfold` does, but within this process, which has imported everything already."""
         from seedfold.orchestrator.cli.group import cli
+        from seedfold.orchestrator.dispatch import doctor
         from seedfold.orchestrator.schedulers import local
 
         imported = set(sys.modules)
@@ -223,6 +224,8 @@ class Toy:
             patch.setattr(sys, "path", [*sys.path])
             if self.forks_workers:
                 patch.setattr(local, "sys", ForkingSys(forked_python))
+                # It asks a Python of its own what PyTorch sees.
+                patch.setattr(doctor, "sys", ForkingSys(training_python))
             with pytest.raises(SystemExit) as exit:
                 cli(args)
         self._forget_modules(sys.modules.keys() - imported)

@@ -170,6 +170,10 @@ class SlurmProject(Project):
         rows = (line.split("|") for line in listed)
         return {number: state for number, name, state in rows if name in names}
 
+    def describe(self, study: str = "light") -> str:
+        queue = self.slurm.run("squeue", "-h", "-r", "-t", "all", "-o", "%i %j %T %r %N")
+        return f"{super().describe(study)}\n{queue}\n{self.slurm.run('sinfo', '-N', '-o', '%N %T %E')}"
+
     def release(self, number: str) -> None:
         self.slurm.run("scontrol", "release", number)
 

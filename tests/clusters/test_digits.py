@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from clusters.slurm.cluster import Cluster
-from command_server import training_command
+from command_server import training_command, training_python
 from killed_processes import StoredResults, count_events, read_results
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
@@ -36,7 +36,7 @@ def _here(folder: Path) -> StoredResults:
 
 
 def _there(folder: Path) -> StudyFolder:
-    packed = (f"cluster.jobs_per_task={PER_TASK}", "cluster.throttle=2")
+    packed = (f"cluster.jobs_per_task={PER_TASK}", "cluster.throttle=2", f"cluster.python={training_python()}")
     return _launch(folder, "seed=0,1,2", "fold=0", "cluster=slurm", *packed)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from clusters.slurm.cluster import Cluster
+from command_server import training_python
 from killed_processes import count_events
 from toyproject import SEEDFOLD, wait_until
 
@@ -76,6 +77,7 @@ def test_jobs_of_one_task_train_together_and_a_requeue_has_each_go_on(
     (tmp_path / SLOW).touch()
     own = {"SEEDFOLD_ROOT": str(tmp_path / "runs"), "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
     command = [SEEDFOLD, "launch", *ASKED, f"fuse={JOBS}", "cluster=slurm", "cluster.keeper=false"]
+    command.append(f"cluster.python={training_python()}")
     subprocess.run(command, cwd=tmp_path, env={**os.environ, **own}, check=True, timeout=600)
     study = Root(tmp_path / "runs").study_folder("together")
     [submission] = (Submission.read(folder) for folder in study.submissions_folder.iterdir())
