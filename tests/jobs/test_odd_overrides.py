@@ -134,6 +134,7 @@ json_values = st.recursive(
 STUDY_KEYS = ("matrix", "zip", "table", "exclude", "only", "derive", "after", "stages", "study", "run", "resources")
 
 
+@pytest.mark.slow
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(STUDY_KEYS), json_values, max_size=2))
 @example({"study": "9" * 200})

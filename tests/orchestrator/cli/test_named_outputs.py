@@ -64,6 +64,7 @@ def test_a_full_device_is_one_line(finished: Toy) -> None:
     assert ended.stderr.startswith("seedfold: /dev/full: No space left on device")
 
 
+@pytest.mark.slow
 def test_standard_output_gets_the_table_and_nothing_else(finished: Toy, tmp_path: Path) -> None:
     written = {}
     for name, redirection in {"file": f"> {tmp_path / 'file'}", "pipe": f"| cat > {tmp_path / 'pipe'}"}.items():

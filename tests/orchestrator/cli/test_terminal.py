@@ -61,6 +61,7 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> tuple[Toy, str]:
     return toy, ended.stdout + ended.stderr
 
 
+@pytest.mark.slow
 def test_the_texts_are_shown_harmless(evil: tuple[Toy, str]) -> None:
     toy, launched = evil
     assert SHOWN in launched

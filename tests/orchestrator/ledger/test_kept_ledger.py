@@ -108,6 +108,7 @@ def _change(draw: Callable[[Any], Any], file: Path, number: int) -> None:
             opened.write(added)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.data())
 def test_whatever_happens_to_the_files_what_was_kept_hides_nothing(

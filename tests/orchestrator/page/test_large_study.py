@@ -100,6 +100,7 @@ def rows_of(answer: Any) -> list[dict[str, Any]]:
     return [dict(zip(keys, row, strict=True)) for row in answer["rows"]]
 
 
+@pytest.mark.slow
 def test_what_is_not_shown_is_not_read(root: Root, reads: Counter[str]) -> None:
     page = open_page(root.path)
     [listed] = ask(page, "studies")
@@ -146,6 +147,7 @@ QUESTIONS = (
 )
 
 
+@pytest.mark.slow
 def test_jobs_that_are_alike_are_answered_as_one_by_one(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study_summary, "_make_headline", lambda study: None)
 

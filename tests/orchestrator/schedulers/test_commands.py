@@ -12,6 +12,7 @@ from seedfold.orchestrator.schedulers import commands
 from seedfold.orchestrator.settings.scheduler import SchedulerSettings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cluster", ["slurm", "lsf"])
 @pytest.mark.parametrize("command", ["launch", "doctor"])
 def test_nobody_waits_twice(toy: Toy, monkeypatch: pytest.MonkeyPatch, cluster: str, command: str) -> None:

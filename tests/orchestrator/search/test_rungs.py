@@ -42,6 +42,7 @@ def test_rungs_end_at_multiples_of_eta_and_with_the_whole_training() -> None:
     assert rung_epochs(Halving(5, 5, 3)) == (5,)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.integers(1, 30), st.integers(1, 6), st.integers(2, 4), st.integers(1, 3), st.randoms(use_true_random=False))
 def test_every_trial_comes_to_an_end_whatever_the_order_of_results(

@@ -183,6 +183,7 @@ def test_lost_predictions_are_imported_again_and_never_run(toy: Toy) -> None:
     assert set(toy.executions().values()) == {1}
 
 
+@pytest.mark.slow
 def test_a_kill_before_any_write_leaves_all_or_nothing(tmp_path: Path) -> None:
     predictions().to_csv(tmp_path / "thorax.csv", index=False)
     root, kills = Root(tmp_path / "runs"), 0

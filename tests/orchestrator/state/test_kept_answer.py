@@ -169,6 +169,7 @@ DISTURBANCES = {
 }
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=12)
 @given(
     steps=st.lists(

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -143,6 +144,7 @@ def outcome(find_jobs: Callable[[Sequence[str]], list[SeenJob]], overrides: Sequ
         return None, error
 
 
+@pytest.mark.slow
 @settings(max_examples=5 if settings().derandomize else 2000)
 @given(programs())
 def test_a_job_s_configuration_is_that_of_hydra_or_both_refuse(program: RandomProgram) -> None:

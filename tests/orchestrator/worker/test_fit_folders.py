@@ -6,6 +6,7 @@ import csv
 import os
 from pathlib import Path
 
+import pytest
 from toyproject import Toy
 
 from seedfold.orchestrator.ledger.layout import StudyFolder
@@ -35,6 +36,7 @@ def codes(toy: Toy) -> list[str | None]:
     return [row.get("code") for row in rows]
 
 
+@pytest.mark.slow
 def test_a_job_that_is_done_again_trains_again(toy: Toy) -> None:
     file = toy.folder / "toy" / "training.py"
     file.write_text(TRAINING)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from toyproject import Toy
 
 ESTIMATES = """
@@ -71,6 +72,7 @@ def resolved(toy: Toy) -> list[dict[str, object]]:
     return [result["resolved"] for result in map(json.loads, files) if result["resolved"]]
 
 
+@pytest.mark.slow
 def test_values_of_a_stage_reach_the_next_and_a_verdict_blocks_without_failing(toy: Toy) -> None:
     (toy.folder / "toy" / "estimates.py").write_text(ESTIMATES)
     toy.write_experiment("late", STUDY)

@@ -38,14 +38,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> StoredResults:
     return read_results(toy.study())
 
 
-@pytest.mark.parametrize(
-    ("seed", "rounds"),
-    [(1, 2), pytest.param(2, 12, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
-)
-def test_kills_at_random_moments(toy: Toy, undisturbed: StoredResults, seed: int, rounds: int) -> None:
-    dice = random.Random(seed)
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_kills_at_random_moments(toy: Toy, undisturbed: StoredResults) -> None:
+    dice = random.Random(2)
     command = ("launch", "--wait", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS)
-    for _ in range(rounds):
+    for _ in range(12):
         launcher = toy.start(*command)
         time.sleep(dice.uniform(0.3, 3.0))
         kill_random_process(toy.study(), launcher, dice)
@@ -105,6 +103,7 @@ def test_the_death_of_the_launcher_changes_nothing(toy: Toy) -> None:
     assert set(toy.executions().values()) == {1}
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_in_order_and_loses_nothing(toy: Toy) -> None:
     toy.hold_jobs()
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy")
@@ -285,6 +284,7 @@ def damaged(toy: Toy) -> tuple[Toy, str, Path]:
     return toy, file.parent.name.split(".")[0], file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["deleted", "cut", "flipped"])
 def test_lost_predictions_run_again_with_what_depends_on_them(damaged: tuple[Toy, str, Path], how: str) -> None:
     toy, job, file = damaged

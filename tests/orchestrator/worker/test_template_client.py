@@ -40,6 +40,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_many_requests_at_once_are_all_served(packages: Path) -> None:
     (packages / "quick.py").write_text("def run(work):\n    raise ValueError('x' * 500)\n")
     spawner, heard = TemplateClient("on", ["quick.run"]), Counter[str]()

@@ -114,6 +114,7 @@ def _errors_of_twins(draw: np.random.Generator, samples: int, repeats: int, fold
     return np.array(differences)
 
 
+@pytest.mark.slow
 def test_on_cross_validated_data_the_corrected_test_keeps_its_level_and_the_plain_one_does_not() -> None:
     draw, folds = np.random.default_rng(0), 5
     twins = [_errors_of_twins(draw, samples=60, repeats=10, folds=folds) for _ in range(400)]

@@ -95,6 +95,7 @@ def test_labels_of_the_test_cohort_may_be_unknown(make_runs: MakeRuns) -> None:
     assert len(made.curve_by_test_split["test"][made.n - 1].ids) == TESTED
 
 
+@pytest.mark.slow
 def test_what_is_chosen_on_its_own_score_looks_good_in_noise_and_the_honest_score_does_not(make_runs: MakeRuns) -> None:
     """Twelve heads that know nothing: the best of each fold score well, until others have to choose them."""
     published, honest = [], []

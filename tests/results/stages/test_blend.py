@@ -71,6 +71,7 @@ def members(runs: Sequence[FinishedJob], split: str) -> list[pd.Series]:
     return [*found, p(runs[-1], split)]
 
 
+@pytest.mark.slow
 def test_given_weights_are_of_each_member_and_make_the_submission(make_run: Make, tmp_path: Path) -> None:
     runs = study(make_run)
     asked = work(tmp_path, runs)
@@ -172,6 +173,7 @@ def test_members_that_disagree_on_a_class_are_refused(make_run: Make, tmp_path: 
         blend_stage.run(work(tmp_path, runs))
 
 
+@pytest.mark.slow
 def test_predictions_made_elsewhere_take_part_in_the_submission_and_in_no_score(make_run: Make, tmp_path: Path) -> None:
     runs = study(make_run)
     external = pd.DataFrame({"id": TESTS[::-1], "target": np.linspace(0.1, 0.9, 5)})

@@ -44,6 +44,7 @@ def read_numbers(path: Path) -> list[Any]:
     return [[head.ids.to_pylist(), head.targets.tolist(), head.logits.tobytes()] for head in read_heads(path)]
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_told_wherever_it_would_change_a_number(written: Path, tmp_path: Path) -> None:
     expected, content, copy = read_numbers(written), written.read_bytes(), tmp_path / "copy.parquet"
     told = 0

@@ -187,6 +187,7 @@ def _publish_and_wait(staging: Path, final: Path, begun: Any) -> None:
     time.sleep(600)
 
 
+@pytest.mark.slow
 def test_killed_at_any_instant_the_final_folder_is_whole_or_absent(tmp_path: Path) -> None:
     template = stage(tmp_path / "template")
     draw = random.Random(7)

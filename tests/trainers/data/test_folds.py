@@ -36,6 +36,7 @@ def folds(kind: str, k: int, seed: int = 42, **given: Any) -> dict[str, Any]:
 SHARDS = {"kind": "dealt", "count": 20, "seed": 42}
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     kind=st.sampled_from(["kfold", "permuted", "stratified", "grouped", "stratified_grouped"]),

@@ -191,6 +191,7 @@ def test_networks_have_as_many_parameters_as_published(name: str, millions: floa
     assert count == pytest.approx(millions, rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "count"),
     # S, M, L: torchvision's pages of its networks; XL: timm's table, 208.12 million.
@@ -204,6 +205,7 @@ def test_networks_of_the_second_kind_have_as_many_parameters_as_elsewhere(name: 
     assert sum(each.numel() for each in network.parameters()) == count
 
 
+@pytest.mark.slow
 def test_weights_of_other_programs_are_taken_by_their_order(tmp_path: Path) -> None:
     pytest.importorskip("monai")
     torch.manual_seed(0)

@@ -29,6 +29,7 @@ def test_parameters_are_as_many_as_in_timm_and_torchvision(name: str, millions: 
     assert {"layer2.0.downsample.0.weight", "layer2.0.downsample.1.running_var", "fc.bias"} < set(names)
 
 
+@pytest.mark.slow
 def test_the_network_of_the_study_normalises_and_begins_with_published_weights(
     compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -150,6 +150,7 @@ def test_what_cannot_be_built_is_told(compose: Compose) -> None:
         unet(compose, "model.decoder_channels=[32,16]")
 
 
+@pytest.mark.slow
 def test_an_encoder_begins_with_weights_of_a_classifier_of_colours_and_exported_ones_need_them_no_more(
     compose: Compose, tmp_path: Path
 ) -> None:
@@ -171,6 +172,7 @@ def test_an_encoder_begins_with_weights_of_a_classifier_of_colours_and_exported_
         unet(compose, *given)
 
 
+@pytest.mark.slow
 def test_an_encoder_of_the_study_names_the_file_that_it_misses(
     compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

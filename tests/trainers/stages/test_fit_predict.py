@@ -216,6 +216,7 @@ def test_stopped_at_any_step_and_continued_the_result_is_the_same(
         assert results(continued) == results(whole)
 
 
+@pytest.mark.slow
 def test_a_training_that_is_paused_at_rungs_ends_with_the_bits_of_one_that_is_not(
     compose: Compose, work: MakeWork, results: Results
 ) -> None:
@@ -254,6 +255,7 @@ def test_what_a_training_goes_on_with_is_compared_with_what_it_began_with(
     assert "before, 1.0 now" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_job_that_is_stopped_again_and_again_ends_with_the_same_bits(
     compose: Compose, work: MakeWork, results: Results
 ) -> None:
@@ -356,6 +358,7 @@ def test_each_head_predicts_from_its_own_best_epoch_interrupted_or_not(
     assert results(again) == results(job)
 
 
+@pytest.mark.slow
 def test_test_time_augmentation_averages_probabilities_and_repeats(
     compose: Compose, work: MakeWork, results: Results
 ) -> None:
@@ -382,6 +385,7 @@ def test_class_weights_reach_the_loss(compose: Compose, work: MakeWork) -> None:
     assert shares[1] > shares[0] + 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["logistic", "mlp"])
 def test_both_models_of_the_axis_predict_well(compose: Compose, work: MakeWork, model: str) -> None:
     job = work(compose("experiment=breast_cancer", f"model={model}"))

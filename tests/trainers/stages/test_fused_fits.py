@@ -80,6 +80,7 @@ def assert_agree(alone: Work, fused: Work) -> None:
     assert abs(sizes[0] - sizes[1]) < 2000, "the state holds the weights of others"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES)
 def test_what_is_trained_together_agrees_with_what_is_trained_alone(
     study: str, compose: Compose, work: MakeWork
@@ -122,6 +123,7 @@ class EndAt:
         return self.left < 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("goes_on", ["alone", "fused"])
 def test_what_was_killed_and_stopped_goes_on_either_way(
     goes_on: str, compose: Compose, work: MakeWork, monkeypatch: pytest.MonkeyPatch

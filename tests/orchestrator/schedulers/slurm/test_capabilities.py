@@ -27,6 +27,7 @@ def test_the_doctor_says_what_the_cluster_offers_and_what_a_node_sees(toy: Toy) 
     assert list(toy.root.glob(".probe-*")) == []
 
 
+@pytest.mark.slow
 def test_a_refused_probe_says_what_there_is_and_leaves_nothing(toy: Toy) -> None:
     ended = toy.run_in_process("doctor", "--probe", "--set", "cluster.partition=nowhere")
     assert ended.returncode == 2

@@ -105,6 +105,7 @@ def test_metrics_of_an_epoch_are_those_of_its_weights_on_all_validation_slices(
     assert metrics == {"dice": best["val/dice"], "jaccard": best["val/jaccard"]}
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_any_checkpoint_with_the_same_bits(
     config: Compose, parents: dict[str, Path], work: MakeWork
 ) -> None:
@@ -288,6 +289,7 @@ def test_inference_that_was_stopped_goes_on_with_what_is_whole(
     assert not (continued.folder / "volumes").exists()
 
 
+@pytest.mark.slow
 def test_the_ensemble_is_the_mean_of_its_parents_with_the_axes_of_masks(
     config: Compose, parents: dict[str, Path], work: MakeWork, published: Publish, weights: Path
 ) -> None:

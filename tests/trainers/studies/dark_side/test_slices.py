@@ -239,6 +239,7 @@ def test_stopped_it_continues_with_what_is_whole(
     assert not list(stopped.folder.iterdir())
 
 
+@pytest.mark.slow
 def test_killed_at_any_instant_it_ends_with_the_same_bytes(
     made: Path, whole: Path, config: Compose, tmp_path: Path
 ) -> None:

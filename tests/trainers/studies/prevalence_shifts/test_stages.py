@@ -225,6 +225,7 @@ def test_other_settings_begin_anew(few: Path, config: Compose, work: MakeWork) -
     assert (after_wide / "images.npy").read_bytes() == (alone / "images.npy").read_bytes()
 
 
+@pytest.mark.slow
 def test_killed_at_any_instant_it_ends_with_the_same_bytes(
     data: Path, config: Compose, work: MakeWork, tmp_path: Path
 ) -> None:
@@ -260,6 +261,7 @@ def test_a_class_that_is_too_small_is_named_with_its_task(few: Path, config: Com
         split.run(work(config(few)))
 
 
+@pytest.mark.slow
 def test_a_network_trains_on_the_cache_and_predicts_every_split(
     parents: Parents, data: Path, config: Compose, work: MakeWork
 ) -> None:
@@ -281,6 +283,7 @@ def test_a_network_trains_on_the_cache_and_predicts_every_split(
     assert best == epochs["val/loss"].min()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["32-true", "64-true"])
 def test_training_on_the_cache_gives_the_bits_of_training_in_memory(
     parents: Parents, data: Path, config: Compose, work: MakeWork, monkeypatch: pytest.MonkeyPatch, precision: str
