@@ -115,6 +115,11 @@ def _claimed_attempts(study: StudyFolder, job: str) -> Iterator[int]:
             yield int(number)
 
 
+def was_begun(study: StudyFolder, job: str) -> bool:
+    """Whether an attempt at a job was ever begun in a study, without reading its ledger."""
+    return any(True for _ in _claimed_attempts(study, job))
+
+
 def latest_attempt_number(study: StudyFolder, job: str, minimum: int = 0) -> int:
     """Number of the latest attempt that has a claim, at least ``minimum``."""
     return max(minimum, max(_claimed_attempts(study, job), default=0))

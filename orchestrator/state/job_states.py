@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import count_noun
-from seedfold.orchestrator.ledger.bulk_stat import ClaimListing, StoreListing, prefetch_stats
-from seedfold.orchestrator.ledger.claims import has_live_claim, is_published
+from seedfold.orchestrator.ledger.bulk_stat import StoreListing, prefetch_stats
+from seedfold.orchestrator.ledger.claims import has_live_claim, is_published, was_begun
 from seedfold.orchestrator.ledger.copy_origin import is_copy, process_liveness
 from seedfold.orchestrator.ledger.damaged_files import DamagedFileError
 from seedfold.orchestrator.ledger.events import Event
@@ -46,6 +46,8 @@ ResultCheck = Literal["files", "recent"]
 """How results are checked: every file of each result, or the files of results younger than a day and only the names of
 older ones."""
 RECENT_S = 24 * 3600
+_MOST_ASKED_ONE_BY_ONE = 50
+"""Of how many jobs other studies are asked one by one before they are read."""
 _STOPPED_STATES: frozenset[StateName] = frozenset({"failed", "blocked", "cancelled"})
 
 
@@ -93,7 +95,7 @@ class JobStates:
         self._other_folders: list[StudyFolder] | None = None
         self._fresh = set[Path]()
         """The other studies that were read since the last `refresh`."""
-        self._claims = ClaimListing()
+        self._begun_elsewhere: dict[str, list[StudyFolder]] = {}
         self._done_pilots: dict[int, tuple[Sequence[str], bool]] = {}
         self._asked_pilots: set[str] = set()
         self.passed_over: dict[str, str] = {}
@@ -107,7 +109,7 @@ class JobStates:
         self._others_are_read = False
         self._other_folders = None
         self._fresh.clear()
-        self._claims = ClaimListing()
+        self._begun_elsewhere.clear()
         return self.ledger.refresh()
 
     def prefetch_results(self, jobs: Iterable[str]) -> None:
@@ -155,14 +157,18 @@ class JobStates:
     def _others_with(self, job_id: str) -> Iterable[Ledger]:
         """The ledgers of other studies that may have a job.
 
-        Who asks for jobs that this study has queued reads no study in which none of them has begun: if another one has
-        such a job only in its queue as well, whoever is first runs it.
+        Who asks for a few jobs that this study has queued, as the worker of a task does, reads no study in which they
+        have not begun: if another one has such a job only in its queue as well, whoever is first runs it.
         """
-        if self._others_are_read or job_id not in self.ledger.open_submission_of:
-            return self._read_other_studies()
-        return self._ledgers_of(
-            [other for other in self._list_other_folders() if self._claims.has_begun(other, job_id)]
-        )
+        folders = self._begun_elsewhere.get(job_id)
+        if folders is None:
+            if self._others_are_read or job_id not in self.ledger.open_submission_of:
+                return self._read_other_studies()
+            if len(self._begun_elsewhere) >= _MOST_ASKED_ONE_BY_ONE:
+                return self._read_other_studies()
+            folders = [other for other in self._list_other_folders() if was_begun(other, job_id)]
+            self._begun_elsewhere[job_id] = folders
+        return self._ledgers_of(folders)
 
     def _list_other_folders(self) -> list[StudyFolder]:
         if self._other_folders is None:
