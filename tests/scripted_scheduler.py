@@ -209,10 +209,11 @@ def run_task(
     stop_when: Callable[[], object] | None = None,
     act: Callable[[], object] = lambda: os.kill(os.getpid(), signal.SIGUSR2),
     submission_number: int = -1,
+    study: str = "light",
 ) -> ScriptedEnvironment:
     """Run the worker of a task of a submission, by default the last one, in this process; ``act``, a stop, when the
     condition holds."""
-    submission = submissions(toy)[submission_number]
+    submission = submissions(toy, study)[submission_number]
     environment = replace(environment, array=submission.array)
     assert submission.tasks.record_start(environment.index, environment.restart)
 

@@ -34,6 +34,20 @@ class StoreListing:
         return name in self._names[folder]
 
 
+class ClaimListing:
+    """Which jobs were ever begun in a study, without reading its ledger. It lists each folder of claims once."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, frozenset[str]] = {}
+
+    def has_begun(self, study: StudyFolder, job: str) -> bool:
+        """Whether an attempt at a job was begun, when the folder was listed."""
+        folder = str(study.claim_file(job, 1).parent)
+        if folder not in self._jobs:
+            self._jobs[folder] = frozenset(name.partition(".")[0] for name in list_names(folder))
+        return job in self._jobs[folder]
+
+
 def list_names(folder: str) -> frozenset[str]:
     """Return the names in a folder; none if there is no such folder."""
     try:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from seedfold.orchestrator.ledger.atomic_files import create_once
@@ -115,25 +115,19 @@ def _claimed_attempts(study: StudyFolder, job: str) -> Iterator[int]:
             yield int(number)
 
 
-def was_begun(study: StudyFolder, job: str) -> bool:
-    """Whether an attempt at a job was ever begun in a study, without reading its ledger."""
-    return any(True for _ in _claimed_attempts(study, job))
-
-
 def latest_attempt_number(study: StudyFolder, job: str, minimum: int = 0) -> int:
     """Number of the latest attempt that has a claim, at least ``minimum``."""
     return max(minimum, max(_claimed_attempts(study, job), default=0))
 
 
-def _has_other_live_claim(study: StudyFolder, job: str, own_claim: Path | None = None) -> bool:
-    numbers = sorted(_claimed_attempts(study, job), reverse=True)
-    claims = (study.claim_file(job, number) for number in numbers)
-    return any(is_claim_live(path) for path in claims if path != own_claim)
+def _claims(study: StudyFolder, job: str) -> list[Path]:
+    """The claims of all attempts at a job, the latest first."""
+    return [study.claim_file(job, number) for number in sorted(_claimed_attempts(study, job), reverse=True)]
 
 
 def has_live_claim(study: StudyFolder, job: str) -> bool:
     """Whether any attempt at a job is running."""
-    return _has_other_live_claim(study, job)
+    return any(map(is_claim_live, _claims(study, job)))
 
 
 def is_published(study: StudyFolder, job: str, attempt: int) -> bool:
@@ -163,8 +157,7 @@ def _wait_for_caches(study: StudyFolder, job: str) -> None:
     """Wait until this machine sees all that earlier attempts on other machines, now dead, have done."""
     longest_s = longest_cache_s(study.path)
     if longest_s:
-        claims = (study.claim_file(job, number) for number in _claimed_attempts(study, job))
-        last = max(map(_last_word, claims), default=0.0)
+        last = max(map(_last_word, _claims(study, job)), default=0.0)
         time.sleep(max(0.0, min(longest_s, last + longest_s - observation_time(study))))
 
 
@@ -187,11 +180,13 @@ def claim_attempt(
     submission: str,
     task: tuple[int, int] = (0, 0),
     done_before: int = 0,
+    is_done_in: Callable[[StudyFolder], bool] | None = None,
 ) -> str | None:
     """Claim an attempt for the calling process, in a ``task`` (index, restart) of a submission.
 
     Returns None if the claim is ours, else the reason why not. The claim of an attempt that gives up is withdrawn. A
-    result that an attempt after ``done_before`` has published is such a reason.
+    result that an attempt after ``done_before`` has published is such a reason. ``is_done_in`` is asked of each other
+    study in which the job was begun: only now nobody else can begin it there unseen.
     """
     path = study.claim_file(job, attempt)
     if latest_attempt_number(study, job) >= attempt:
@@ -206,8 +201,20 @@ def claim_attempt(
     if published is not None:
         remove_temporary(path)
         return f"attempt {published} has published its result"
-    for other in root.study_folders():
-        if not is_copy(other) and _has_other_live_claim(other, job, own_claim=path):
-            remove_temporary(path)
-            return f"the job is running in study {other.name}"
+    refusal = _refusal_of_others(root, job, path, is_done_in)
+    if refusal is not None:
+        remove_temporary(path)
+    return refusal
+
+
+def _refusal_of_others(
+    root: Root, job: str, own_claim: Path, is_done_in: Callable[[StudyFolder], bool] | None
+) -> str | None:
+    """Why a job that was claimed is left to other processes, or to another study; None if it is not."""
+    for study in root.study_folders():
+        claims = [path for path in _claims(study, job) if path != own_claim]
+        if not is_copy(study) and any(map(is_claim_live, claims)):
+            return f"the job is running in study {study.name}"
+        if claims and is_done_in is not None and study.path != own_claim.parents[2] and is_done_in(study):
+            return f"the job is done in study {study.name}"
     return None

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import count_noun
-from seedfold.orchestrator.ledger.bulk_stat import StoreListing, prefetch_stats
-from seedfold.orchestrator.ledger.claims import has_live_claim, is_published, was_begun
+from seedfold.orchestrator.ledger.bulk_stat import ClaimListing, StoreListing, prefetch_stats
+from seedfold.orchestrator.ledger.claims import has_live_claim, is_published
 from seedfold.orchestrator.ledger.copy_origin import is_copy, process_liveness
 from seedfold.orchestrator.ledger.damaged_files import DamagedFileError
 from seedfold.orchestrator.ledger.events import Event
@@ -46,8 +46,6 @@ ResultCheck = Literal["files", "recent"]
 """How results are checked: every file of each result, or the files of results younger than a day and only the names of
 older ones."""
 RECENT_S = 24 * 3600
-_MOST_ASKED_ONE_BY_ONE = 50
-"""Of how many jobs other studies are asked one by one before they are read."""
 _STOPPED_STATES: frozenset[StateName] = frozenset({"failed", "blocked", "cancelled"})
 
 
@@ -95,7 +93,7 @@ class JobStates:
         self._other_folders: list[StudyFolder] | None = None
         self._fresh = set[Path]()
         """The other studies that were read since the last `refresh`."""
-        self._begun_elsewhere: dict[str, list[StudyFolder]] = {}
+        self._claims = ClaimListing()
         self._done_pilots: dict[int, tuple[Sequence[str], bool]] = {}
         self._asked_pilots: set[str] = set()
         self.passed_over: dict[str, str] = {}
@@ -109,7 +107,7 @@ class JobStates:
         self._others_are_read = False
         self._other_folders = None
         self._fresh.clear()
-        self._begun_elsewhere.clear()
+        self._claims = ClaimListing()
         return self.ledger.refresh()
 
     def prefetch_results(self, jobs: Iterable[str]) -> None:
@@ -130,8 +128,12 @@ class JobStates:
             self._state_of_job[job_id] = self._find_state(job_id)
         return self._state_of_job[job_id]
 
+    def of_this_study(self, job_id: str) -> JobState:
+        """Return the state of a job as this study alone has it."""
+        return self._state_in_study(self.ledger, job_id)
+
     def _find_state(self, job_id: str) -> JobState:
-        job_state = self._state_in_study(self.ledger, job_id)
+        job_state = self.of_this_study(job_id)
         if job_state.has_nothing_to_do and self._is_outdated(job_state):
             reason = "its parent has a newer result"
             job_state = replace(job_state, state="waiting", reason=reason, has_nothing_to_do=False)
@@ -157,18 +159,14 @@ class JobStates:
     def _others_with(self, job_id: str) -> Iterable[Ledger]:
         """The ledgers of other studies that may have a job.
 
-        Who asks for a few jobs that this study has queued, as the worker of a task does, reads no study in which they
-        have not begun: if another one has such a job only in its queue as well, whoever is first runs it.
+        Who asks for jobs that this study has queued reads no study in which none of them has begun: if another one has
+        such a job only in its queue as well, whoever is first runs it. What has begun since is seen by whoever claims
+        the job (`is_done_in`).
         """
-        folders = self._begun_elsewhere.get(job_id)
-        if folders is None:
-            if self._others_are_read or job_id not in self.ledger.open_submission_of:
-                return self._read_other_studies()
-            if len(self._begun_elsewhere) >= _MOST_ASKED_ONE_BY_ONE:
-                return self._read_other_studies()
-            folders = [other for other in self._list_other_folders() if was_begun(other, job_id)]
-            self._begun_elsewhere[job_id] = folders
-        return self._ledgers_of(folders)
+        if self._others_are_read or job_id not in self.ledger.open_submission_of:
+            return self._read_other_studies()
+        others = self._list_other_folders()
+        return self._ledgers_of([other for other in others if self._claims.has_begun(other, job_id)])
 
     def _list_other_folders(self) -> list[StudyFolder]:
         if self._other_folders is None:
@@ -350,6 +348,15 @@ class JobStates:
         if event["t"] < self._listed_before and self._listing.has_result(study, job_id, event["n"]):
             return JobState("done", study, event["n"], "", event)
         return _check_done(study, job_id, event)
+
+
+def is_done_in(root: Root, study: StudyFolder, job_id: str) -> bool:
+    """Whether a job is done in a study, for other studies of its root; not if the study cannot be read."""
+    try:
+        ledger = Ledger(study, keeps=False, about=[job_id])
+        return JobStates(root, ledger, RetryPolicies.parse({})).of_this_study(job_id).state == "done"
+    except (DamagedFileError, OSError):
+        return False
 
 
 def _counts_for_others(job_state: JobState) -> bool:

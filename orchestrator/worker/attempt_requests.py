@@ -51,6 +51,7 @@ class AttemptRequests:
             nan=self.states.policies.nan,
             launch_folder=self.submission.code_folder,
             done_before=self._last_done(job.id),
+            is_rerun=job.id in self.states.ledger.rerun_attempts,
             pause_after=pool.pause_after(job.id) if pool else self.submission.pause_after.get(job.id),
         )
 

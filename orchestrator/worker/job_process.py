@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,6 +31,7 @@ from seedfold.orchestrator.code.data_reads import ReadRecorder
 from seedfold.orchestrator.code.loaded_files import digest_loaded_files, watch_opened_files
 from seedfold.orchestrator.ledger.claims import claim_attempt, has_later_claim, may_be_written
 from seedfold.orchestrator.ledger.fits import find_fit_folder, has_fit
+from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.output_files import copy_outputs, count_by_stage, output_folder
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
@@ -321,8 +323,16 @@ def _claim(attempt: JobAttempt) -> str | None:
     """Claim the attempt, and then its fit; return why they are not ours, None if they are."""
     request, job = attempt.request, attempt.job.id
     place = request.submission, request.task, request.done_before
-    refusal = claim_attempt(attempt.root, attempt.study, job, request.attempt, *place)
+    is_done = None if request.is_rerun else partial(_is_done_in, attempt)
+    refusal = claim_attempt(attempt.root, attempt.study, job, request.attempt, *place, is_done)
     return refusal or attempt.fit_claim.take(attempt.study.claim_file(job, request.attempt))
+
+
+def _is_done_in(attempt: JobAttempt, study: StudyFolder) -> bool:
+    """Whether another study has done the job; the worker may have asked before that."""
+    from seedfold.orchestrator.state.job_states import is_done_in
+
+    return is_done_in(attempt.root, study, attempt.job.id)
 
 
 def _report_failure(error: BaseException, job_id: str, attempt: int, report_pipe: int) -> int:

@@ -31,8 +31,9 @@ class AttemptRequest:
     ``job`` is the description's JSON form; ``parents`` maps ids to (study, attempt), ``stages`` ids to stages;
     ``fit_needed`` means that another job will predict from the same fit; ``task`` is (index, restart) within the
     submission; ``nan`` says what becomes of a metric that is not a number; ``launch_folder`` is where the
-    study was launched. Results of attempts up to ``done_before`` are known, and are to be replaced. ``pause_after`` is
-    the number of epochs after which the job is paused.
+    study was launched. Results of attempts up to ``done_before`` are known, and are to be replaced. With ``is_rerun``
+    the job is run even if another study has done it. ``pause_after`` is the number of epochs after which the job is
+    paused.
     """
 
     root: str
@@ -48,6 +49,7 @@ class AttemptRequest:
     nan: NanPolicy = "auto"
     launch_folder: str = "."
     done_before: int = 0
+    is_rerun: bool = False
     pause_after: int | None = None
 
     @property

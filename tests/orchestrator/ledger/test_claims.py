@@ -12,7 +12,7 @@ import pytest
 
 from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.claims import claim_attempt, has_live_claim, latest_attempt_number
-from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.ledger.submissions import Submission
 
@@ -63,6 +63,25 @@ def test_a_claim_is_alive_as_long_as_its_process(root: Root) -> None:
     assert claim_attempt(root, study, JOB, 1, "token") == "attempt 1 was begun by another process"
     assert claim_attempt(root, root.study_folder("two"), JOB, 1, "token") == "the job is running in study one"
     assert latest_attempt_number(root.study_folder("two"), JOB) == 0
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_who_claims_a_job_that_was_begun_elsewhere_asks_once_more_whether_it_is_done(root: Root, is_done: bool) -> None:
+    ended = FORK.Process(target=claim_attempt, args=(root, root.study_folder("one"), JOB, 1, "token"))
+    ended.start()
+    ended.join()
+    asked: list[str] = []
+
+    def note(study: StudyFolder) -> bool:
+        asked.append(study.name)
+        # Nobody begins the job any more in a study that is asked now.
+        assert claim_attempt(root, root.study_folder("one"), JOB, 2, "token") == "the job is running in study two"
+        return is_done
+
+    refusal = claim_attempt(root, root.study_folder("two"), JOB, 1, "token", is_done_in=note)
+    assert (asked, refusal) == (["one"], "the job is done in study one" if is_done else None)
+    assert has_live_claim(root.study_folder("two"), JOB) == (not is_done)
+    assert claim_attempt(root, root.study_folder("two"), JOB.replace("b", "c"), 1, "token", is_done_in=note) is None
 
 
 def test_a_claim_of_the_dead_holds_nobody_up(root: Root) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from scripted_scheduler import ScriptedEnvironment, ScriptedScheduler, install, run_task, submissions
@@ -11,17 +13,20 @@ from toyproject import Toy
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.ledger import events as ledger_events
-from seedfold.orchestrator.ledger.claims import claim_attempt
+from seedfold.orchestrator.ledger.claims import claim_attempt, latest_attempt_number
 from seedfold.orchestrator.ledger.events import EventReader, EventWriter
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.plan_table import PlanTable
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
+from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.ledger.task_scope import events_prefix, related_jobs
 from seedfold.orchestrator.schedulers.advance import advance
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.state import job_states
 from seedfold.orchestrator.state.job_states import JobStates
+from seedfold.orchestrator.worker.attempt_requests import AttemptRequests
+from seedfold.orchestrator.worker.messages import AttemptRequest
 
 SLURM = ("cluster=slurm", "cluster.settle_s=1", "cluster.jobs_per_task=1")
 
@@ -150,8 +155,8 @@ def test_what_many_small_files_say_is_kept(
 def test_who_asks_for_queued_jobs_reads_no_study_in_which_they_have_not_begun(
     toy: Toy, scheduler: ScriptedScheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs = launched(toy, "light")
-    assert toy.launch(*SLURM, "study=other", "seed=7", experiment="light").returncode == 0
+    jobs = launched(toy, "light", 20)
+    assert toy.launch(*SLURM, "study=other", "seed=70", experiment="light").returncode == 0
     read: list[str] = []
 
     def note(study: StudyFolder) -> Ledger:
@@ -161,10 +166,38 @@ def test_who_asks_for_queued_jobs_reads_no_study_in_which_they_have_not_begun(
     monkeypatch.setattr(job_states, "Ledger", note)
     ledger = Ledger(toy.study("light"))
     states = JobStates(Root(toy.root), ledger, RetryPolicies.parse({}))
-    assert (states.of(jobs[0]).state, read) == ("submitted", [])
+    assert ({states.of(job).state for job in jobs}, read) == ({"submitted"}, [])
     assert claim_attempt(Root(toy.root), toy.study("other"), jobs[0], 1, "none") is None
     states.refresh()
-    assert (states.of(jobs[0]).state, read) == ("submitted", ["other"])
+    assert ({states.of(job).state for job in jobs}, read) == ({"submitted"}, ["other"])
+
+
+@pytest.mark.parametrize("is_rerun", [False, True])
+def test_what_another_study_does_after_a_worker_has_asked_is_not_done_again_unless_a_person_wants_it(
+    toy: Toy, scheduler: ScriptedScheduler, monkeypatch: pytest.MonkeyPatch, is_rerun: bool
+) -> None:
+    jobs = launched(toy, "light")
+    [queued] = submissions(toy, "light")
+    shutil.copytree(toy.study("light").plans_folder, toy.study("other").plans_folder)
+    Submission.create(toy.study("other"), jobs, queued.settings, toy.folder, array=queued.array)
+    if is_rerun:
+        Submission.create(toy.study("light"), jobs, queued.settings, toy.folder, {jobs[0]: 0}, queued.array)
+    make, asked = AttemptRequests.make, list[str]()
+
+    def let_the_other_one_be_faster(requests: AttemptRequests, *about: Any) -> AttemptRequest:
+        if requests.study.name == "light" and not asked:
+            asked.append(about[0].id)
+            run_task(toy, ScriptedEnvironment(index=0), study="other")
+            assert Ledger(toy.study("other")).is_done(jobs[0])
+        return make(requests, *about)
+
+    monkeypatch.setattr(AttemptRequests, "make", let_the_other_one_be_faster)
+    run_task(toy, ScriptedEnvironment(index=0))
+    assert asked == jobs[:1]
+    assert toy.executions()[jobs[0]] == 1 + is_rerun
+    assert latest_attempt_number(toy.study("light"), jobs[0]) == is_rerun
+    state = JobStates(Root(toy.root), Ledger(toy.study("light")), RetryPolicies.parse({})).of(jobs[0])
+    assert (state.state, state.holding_study.name) == ("done", "light" if is_rerun else "other")
 
 
 def test_advance_looks_at_no_result_and_at_no_description_of_jobs_that_are_done_or_queued(
