@@ -13,7 +13,7 @@ from __future__ import annotations
 import atexit
 import fcntl
 import gc
-import json
+import marshal
 import os
 import runpy
 import select
@@ -63,23 +63,26 @@ _TESTING = "tests"
 MAIN_PROCESS = "PYTEST_MAIN_PROCESS"
 """The variable that has the number of the process that runs the tests, or hands them out."""
 _CLIENT = """#!{python} -IS
-import json, os, signal, socket, sys
+import _signal, _socket, marshal, posix, sys
 
-client = socket.socket(socket.AF_UNIX)
+client = _socket.socket(_socket.AF_UNIX)
 client.connect({address!r})
-for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-    if signal.getsignal(number) != signal.SIG_IGN:
-        signal.signal(number, lambda number, _: client.send(bytes([number])))
-request = json.dumps([sys.argv, os.getcwd(), dict(os.environ)], ensure_ascii=True).encode()
-socket.send_fds(client, [len(request).to_bytes(8, "big")], [0, 1, 2])
+numbers = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM, _signal.SIGUSR1, _signal.SIGUSR2)
+ignored = [number for number in numbers if _signal.getsignal(number) == _signal.SIG_IGN]
+for number in numbers:
+    _signal.signal(number, lambda number, _: client.send(bytes([number])))
+request = marshal.dumps((sys.argv, posix.getcwdb(), posix.environ, ignored))
+files = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
+client.sendmsg([len(request).to_bytes(8, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, files)])
 client.sendall(request)
 code = int.from_bytes(client.recv(2) or b"\\0\\xff", "big", signed=True)
 if code < 0:
-    if -code != signal.SIGKILL:
-        signal.signal(-code, signal.SIG_DFL)
-    os.kill(os.getpid(), -code)
-os._exit(code)
+    if -code != _signal.SIGKILL:
+        _signal.signal(-code, _signal.SIG_DFL)
+    posix.kill(posix.getpid(), -code)
+posix._exit(code)
 """
+"""It imports nothing that takes time: there are thousands of it."""
 
 
 def forked_command() -> Path:
@@ -194,7 +197,7 @@ class Server:
         if pid == 0:
             client.close()
             self._close_all()
-            return _become(files, *json.loads(request))
+            return _become(files, *marshal.loads(request))
         for file in files:
             os.close(file)
         if pid is None:  # The program was killed before it had said what it wants.
@@ -241,17 +244,21 @@ class Server:
             os.kill(forked.pid, signal.SIGKILL)
 
 
-def _become(files: Sequence[int], arguments: list[str], folder: str, environment: dict[str, str]) -> list[str]:
+def _become(
+    files: Sequence[int], arguments: list[str], folder: bytes, environment: dict[bytes, bytes], ignored: Sequence[int]
+) -> list[str]:
     """Take over what the program was called with; return its arguments."""
     os.setsid()
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
     os.chdir(folder)
     # Processes that this one spawns look there for the file of its main module.
-    process.ORIGINAL_DIR = folder
+    process.ORIGINAL_DIR = os.fsdecode(folder)
     os.environ.clear()
-    os.environ.update(environment)
+    os.environb.update(environment)
     return arguments
 
 

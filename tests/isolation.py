@@ -49,8 +49,9 @@ def isolate_environment(folder: Path) -> None:
     _write_program(programs / "nvidia-smi", "echo 'no GPU is for the tests' >&2; exit 9")
     path = os.environ.get("PATH", os.defpath)
     os.environ.update({"HOME": str(home), "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TERM": "xterm"})
-    # Tests run side by side: threads of theirs would only wait for each other.
-    os.environ.update(dict.fromkeys(("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+    # Tests run side by side: threads and processes of theirs would only wait for each other.
+    single = ("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
+    os.environ.update(dict.fromkeys(single, "1"))
     os.environ["PATH"] = f"{programs}{os.pathsep}{path}"
     # What matplotlib finds out about fonts is found out once for all tests, whatever home they give to a command.
     os.environ["MPLCONFIGDIR"] = str(Path(tempfile.gettempdir()) / f"seedfold-tests-{os.getuid()}" / "matplotlib")

@@ -258,12 +258,12 @@ class Toy:
         """``seedfold plan --json --config-dir conf experiment=…``, read."""
         return self.json_of("plan", "--config-dir", "conf", f"experiment={experiment}", *args)
 
-    def start(self, *args: str) -> subprocess.Popen[str]:
+    def start(self, *args: str, **environment: str) -> subprocess.Popen[str]:
         """Start the command in a session of its own, and do not wait for it."""
         return subprocess.Popen(
             [SEEDFOLD, *args],
             cwd=self.folder,
-            env=self.environment,
+            env={**self.environment, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,

@@ -20,6 +20,7 @@ from clusters.lsf.cluster import running as running_lsf
 from clusters.lsf.settings import Settings as LsfSettings
 from clusters.slurm.cluster import Cluster
 from clusters.slurm.configuration import QOS_WITH_FEW
+from command_server import forked_python
 from toyproject import WAIT_S, Toy, make_toy, wait_until
 
 from seedfold.orchestrator.ledger.layout import Root
@@ -81,8 +82,9 @@ class Project(ABC):
         return self.toy.output_of("launch", *self.arguments(experiment, *args))
 
     def arguments(self, experiment: str, *args: str) -> list[str]:
-        """What `plan` and `launch` are called with."""
-        return ["--config-dir", "conf", f"experiment={experiment}", f"cluster={self.scheduler}", *args]
+        """What `plan` and `launch` are called with: tasks are forks of a process that has imported everything."""
+        cluster = f"cluster={self.scheduler}", f"cluster.python={forked_python()}"
+        return ["--config-dir", "conf", f"experiment={experiment}", *cluster, *args]
 
     def ledger(self, study: str = "light") -> Ledger:
         """What is known of a study."""

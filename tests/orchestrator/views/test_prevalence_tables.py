@@ -178,7 +178,7 @@ def test_means_by_ratio_on_the_terminal_as_rows_and_as_markup(clinics: Toy) -> N
 def ended_with_a_part(away: Toy, *command: str, how: signal.Signals) -> tuple[int, str]:
     """Start a command and end it when it has a part of what it computes; begin anew where it was through already."""
     while True:
-        started = away.start(*command)
+        started = away.start(*command, LOKY_MAX_CPU_COUNT="2")
         while not parts(away) and started.poll() is None:
             time.sleep(0.05)
         with suppress(ProcessLookupError):
@@ -202,7 +202,7 @@ def test_what_was_computed_before_an_end_is_kept(away: Toy, how: signal.Signals)
         assert "Traceback" not in stderr.partition("Exception ignored in")[0]
     before = parts(away)
     # One process, which has imported everything, and no pool of others.
-    table = pd.read_csv(io.StringIO(printed_by(away.run_in_process(*command, LOKY_MAX_CPU_COUNT="1"))))
+    table = pd.read_csv(io.StringIO(printed_by(away.run_in_process(*command))))
     assert table["task"].unique().tolist() == list(TASKS)
     after = parts(away)
     assert len(after) == len(TASKS)
