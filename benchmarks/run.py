@@ -22,6 +22,8 @@ from pathlib import Path
 from benchmarks._figures import Figure, NotMeasured, show
 
 PR_SET_PDEATHSIG = 1
+IMPORTED = ("pandas", "pytorch_lightning", "seedfold.trainers.stages.fit_predict", "torch._dynamo")
+"""What most benchmarks import, at small sizes once for all of them."""
 
 
 def names() -> list[str]:
@@ -35,12 +37,13 @@ def clean_up_and_end(number: int, frame: object) -> None:
     sys.exit()
 
 
-def end_with(runner: int) -> None:
-    """Have this process clean up and end when its runner ends, however that comes about."""
+def end_with_runner() -> None:
+    """Have this process clean up and end when the one that started it ends, however that comes about."""
+    starter = os.getppid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, clean_up_and_end)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
-    if os.getppid() != runner:
+    if os.getppid() != starter:
         os._exit(1)
 
 
@@ -56,11 +59,11 @@ def measured(name: str, quick: bool) -> list[Figure]:
 
 
 def measured_alone(name: str, quick: bool) -> list[Figure]:
-    """Run a benchmark in a fresh process: what another one imported or left in memory changes what is measured."""
+    """Run a benchmark in a process of its own, fresh ones where it counts what others imported or left in memory."""
     begin = time.perf_counter()
     try:
-        spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, spawn, initializer=end_with, initargs=(os.getpid(),)) as process:
+        context = multiprocessing.get_context("forkserver" if quick else "spawn")
+        with ProcessPoolExecutor(1, context, initializer=end_with_runner) as process:
             return process.submit(measured, name, quick).result()
     finally:
         print(f"{name}: {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
@@ -74,6 +77,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # else the benchmarks that are left would still be run
     figures: list[Figure] = []
     remarks, failed = [], False
+    multiprocessing.get_context("forkserver").set_forkserver_preload([*IMPORTED])
     # Two at a time disturb each other, which only matters where the figures do.
     with ThreadPoolExecutor(2 if quick else 1) as turns:
         runs = {name: turns.submit(measured_alone, name, quick) for name in names()}

@@ -15,8 +15,10 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from command_server import forked_command, forked_python, training_command, training_python
+from command_server import ForkingSys, forked_command, forked_python, training_command, training_python
 from isolation import path_without_schedulers
+
+from seedfold.orchestrator.schedulers import local
 
 HERE = Path(__file__).parent.parent
 PAGES = [HERE / "README.md", *sorted((HERE / "docs").rglob("*.md"))]
@@ -50,6 +52,7 @@ def run_page(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = path_without_schedulers(folder / "tmp" / "programs")
     trains = any(_TRAINS.search(text) for _, text in blocks(page))
     forked = [training_command(), training_python()] if trains else [forked_command(), forked_python()]
+    monkeypatch.setattr(local, "sys", ForkingSys(training_python if trains else forked_python))
     folders = [str(program.parent) for program in (*forked, Path(sys.executable))]
     monkeypatch.setenv("PATH", os.pathsep.join([*folders, path]))
     monkeypatch.syspath_prepend(str(folder))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_server import ForkingSys, forked_python, training_command, training_python
+from command_server import ForkingSys, forked_command, forked_python, training_command, training_python
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
@@ -258,10 +258,10 @@ class Toy:
         """``seedfold plan --json --config-dir conf experiment=…``, read."""
         return self.json_of("plan", "--config-dir", "conf", f"experiment={experiment}", *args)
 
-    def start(self, *args: str, **environment: str) -> subprocess.Popen[str]:
-        """Start the command in a session of its own, and do not wait for it."""
+    def start(self, *args: str, program: Path | None = None, **environment: str) -> subprocess.Popen[str]:
+        """Start the command, by default a fork, in a session of its own, and do not wait for it."""
         return subprocess.Popen(
-            [SEEDFOLD, *args],
+            [program or forked_command(), *args],
             cwd=self.folder,
             env={**self.environment, **environment},
             stdout=subprocess.PIPE,

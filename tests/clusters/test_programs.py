@@ -12,6 +12,7 @@ import pytest
 from clients.both_ways import PROGRAMS
 from clusters.conftest import LsfProject, Project, SlurmProject
 from clusters.slurm.cluster import Cluster
+from command_server import forked_python, training_python
 from hydra_program import HydraProgram, make_hydra_program
 from toyproject import wait_until
 
@@ -27,7 +28,8 @@ class Place:
 
     @property
     def words(self) -> tuple[str, ...]:
-        return ("-m", "hydra/sweeper=seedfold", f"hydra/launcher=seedfold_{self.project.scheduler}")
+        python = f"hydra.launcher.python={forked_python()}"
+        return ("-m", "hydra/sweeper=seedfold", f"hydra/launcher=seedfold_{self.project.scheduler}", python)
 
 
 @pytest.fixture
@@ -125,7 +127,8 @@ def test_programs_see_the_scheduler_and_lightning_starts_its_own_processes(place
     (stranger.folder / "conf" / "config.yaml").write_text((PROGRAMS / "ddp" / "conf" / "config.yaml").read_text())
     # With a number of tasks, Lightning would take SLURM for what starts its processes.
     tasks = ["hydra.launcher.options={ntasks: 1}"] if place.project.scheduler == "slurm" else []
-    said = stranger.run(*place.words, "seed=7", "hydra.launcher.resources.cpus=2", *tasks)
+    python = f"hydra.launcher.python={training_python()}"
+    said = stranger.run(*place.words, python, "seed=7", "hydra.launcher.resources.cpus=2", *tasks)
     assert "train: 1 done" in said
     assert stranger.returned_values() == [2]
     for rank in range(2):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from shift_frames import make_predictions
-from toyproject import WAIT_S, Toy, make_toy, printed_by, read_files
+from toyproject import SEEDFOLD, WAIT_S, Toy, make_toy, printed_by, read_files
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli.analysis import write_table
@@ -178,7 +178,7 @@ def test_means_by_ratio_on_the_terminal_as_rows_and_as_markup(clinics: Toy) -> N
 def ended_with_a_part(away: Toy, *command: str, how: signal.Signals) -> tuple[int, str]:
     """Start a command and end it when it has a part of what it computes; begin anew where it was through already."""
     while True:
-        started = away.start(*command, LOKY_MAX_CPU_COUNT="2")
+        started = away.start(*command, program=SEEDFOLD, LOKY_MAX_CPU_COUNT="2")
         while not parts(away) and started.poll() is None:
             time.sleep(0.05)
         with suppress(ProcessLookupError):

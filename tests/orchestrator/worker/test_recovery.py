@@ -21,7 +21,7 @@ from killed_processes import (
     read_results,
     worker_processes,
 )
-from toyproject import WAIT_S, Toy, make_toy, wait_for_output, wait_until
+from toyproject import SEEDFOLD, WAIT_S, Toy, make_toy, wait_for_output, wait_until
 
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.submissions import Submission
@@ -44,7 +44,7 @@ def test_kills_at_random_moments(toy: Toy, undisturbed: StoredResults) -> None:
     dice = random.Random(2)
     command = ("launch", "--wait", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS)
     for _ in range(12):
-        launcher = toy.start(*command)
+        launcher = toy.start(*command, program=SEEDFOLD)
         time.sleep(dice.uniform(0.3, 3.0))
         kill_random_process(toy.study(), launcher, dice)
         time.sleep(dice.uniform(0.0, 0.5))
