@@ -5,7 +5,7 @@ Most of the time of a short command, and of a worker with few jobs, goes into im
 gets the arguments, the folder, the environment, the files and the signals of the program; it dies with the program,
 which ends as it does. It is not the child of who calls it: a test that is about kills kills real ones.
 `training_command` and `training_python` have imported PyTorch as well, which makes each of their forks slower. So do
-the processes of pytest-xdist, which are forks as well.
+the processes of pytest-xdist, which are forks as well. `worker_python` has imported less, and is the fastest.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -35,24 +36,34 @@ from multiprocessing import process
 from pathlib import Path
 from shutil import rmtree
 from types import ModuleType
-from typing import NoReturn
+from typing import Literal, NoReturn, cast
 
+Kind = Literal["work", "command", "training"]
+"""What a server has imported: what workers and jobs need that do next to nothing, what commands need, PyTorch."""
+_TO_WORK = (
+    *("seedfold.orchestrator.worker.task", "seedfold.orchestrator.worker.template", "seedfold.trainers.programs.job"),
+    *("pyarrow.compute", "pyarrow.parquet"),
+)
 _COMMANDS = ("launch", "plan", "results", "report", "resume", "status")
-_IMPORTED = (
+_TO_COMMAND = (
     "seedfold.trainers.programs.command",
     *(f"seedfold.orchestrator.cli.{name}" for name in ("group", *_COMMANDS)),
-    *("pandas", "pyarrow.compute", "pyarrow.parquet", "scipy.special"),
+    *("pandas", "scipy.special"),
     # What Hydra looks for when it starts, and what sweeps need.
     *(f"hydra._internal.core_plugins.{name}" for name in ("basic_launcher", "basic_sweeper", "bash_completion")),
     *("hydra_plugins.hydra_optuna_sweeper.optuna_sweeper", "optuna", "sqlalchemy.dialects.sqlite"),
     *(f"seedfold.orchestrator.sweeps.{name}" for name in ("main_program", "request", "returns", "sweep")),
-    *("seedfold.orchestrator.worker.task", "seedfold.orchestrator.worker.template", "seedfold.trainers.programs.job"),
 )
-_IMPORTED_TO_TRAIN = (
+_TO_TRAIN = (
     *("torch._dynamo", "lightning_fabric.strategies.launchers.subprocess_script"),
     *("seedfold.trainers.stages.fit_masks", "seedfold.trainers.stages.lightning"),
 )
-"""Modules that are imported in addition. Modules of stages say what else their jobs import."""
+_IMPORTED: Mapping[Kind, Sequence[str]] = {
+    "work": _TO_WORK,
+    "command": (*_TO_WORK, *_TO_COMMAND),
+    "training": (*_TO_WORK, *_TO_COMMAND, *_TO_TRAIN),
+}
+"""The modules of each server. The fewer, the faster is a fork. Modules of stages say what else their jobs import."""
 _STARTS_PYTHON = {
     *("seedfold.orchestrator.schedulers.local", "seedfold.trainers.programs.command"),
     "lightning_fabric.strategies.launchers.subprocess_script",
@@ -90,12 +101,12 @@ def forked_command() -> Path:
 
     The workers that it starts on this machine are forked as well.
     """
-    return _programs(trains=False) / "command" / "seedfold"
+    return _programs("command") / "command" / "seedfold"
 
 
 def training_command() -> Path:
     """Return the same of a server that has imported PyTorch."""
-    return _programs(trains=True) / "command" / "seedfold"
+    return _programs("training") / "command" / "seedfold"
 
 
 def forked_python() -> Path:
@@ -103,40 +114,45 @@ def forked_python() -> Path:
 
     The workers that it starts on this machine are forked as well.
     """
-    return _programs(trains=False) / "python" / "python"
+    return _programs("command") / "python" / "python"
+
+
+def worker_python() -> Path:
+    """Return the same of a server that has imported what workers need, and little else."""
+    return _programs("work") / "python" / "python"
 
 
 def training_python() -> Path:
     """Return the same of a server that has imported PyTorch."""
-    return _programs(trains=True) / "python" / "python"
+    return _programs("training") / "python" / "python"
 
 
 def testing_python() -> Path:
     """Return the same for the processes that run tests: what these start is what they start as real ones."""
-    return _programs(trains=True) / _TESTING / "python"
+    return _programs("training") / _TESTING / "python"
 
 
 @cache
-def _programs(*, trains: bool) -> Path:
+def _programs(kind: Kind) -> Path:
     """The folder of the programs, whose server all processes of a run of tests share."""
     tests = int(os.environ.get(MAIN_PROCESS, os.getpid()))
-    folder = Path(tempfile.gettempdir()) / f"seedfold-forked-{os.getuid()}-{tests}-{int(trains)}"
+    folder = Path(tempfile.gettempdir()) / f"seedfold-forked-{os.getuid()}-{tests}-{kind}"
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "python" / "python").exists():
-            _start_server(folder, tests, trains)
+            _start_server(folder, tests, kind)
     return folder
 
 
-def _start_server(folder: Path, tests: int, trains: bool) -> None:
+def _start_server(folder: Path, tests: int, kind: Kind) -> None:
     """Start a server that ends with the process ``tests``."""
     address = folder / "server"
     address.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listener, (folder / "log").open("wb") as log:
         listener.bind(str(address))
         listener.listen(64)
-        arguments = [str(listener.fileno()), str(tests), str(folder), *["trains"] * trains]
+        arguments = [str(listener.fileno()), str(tests), str(folder), kind]
         files = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "pass_fds": [listener.fileno()]}
         subprocess.Popen([sys.executable, __file__, *arguments], start_new_session=True, **files)
     for name in ("command/seedfold", "python/python", f"{_TESTING}/python"):
@@ -314,12 +330,15 @@ class ForkingSys:
         return getattr(sys, name)
 
 
-def main(listener: socket.socket, tests: int, folder: Path, trains: bool) -> None:
+def main(listener: socket.socket, tests: int, folder: Path, modules: Iterable[str]) -> None:
     """Serve; in the process of a request, do what is asked for."""
-    imported = map(import_module, (*_IMPORTED, *_IMPORTED_TO_TRAIN * trains))
+    imported = map(import_module, modules)
     for name in [name for module in imported for name in getattr(module, "PRELOAD", ())]:
         with suppress(ImportError):
             import_module(name)
+    for one in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        # Each fork would undo at its end what PyTorch has registered here, which takes longer than the fork.
+        one.atexit = False
     gc.freeze()
     sys.path.pop(0)
     arguments = Server(listener, tests).serve()
@@ -354,4 +373,6 @@ def _run_and_exit(arguments: Sequence[str]) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), Path(sys.argv[3]), "trains" in sys.argv[4:])
+    main(
+        socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), Path(sys.argv[3]), _IMPORTED[cast(Kind, sys.argv[4])]
+    )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_server import ForkingSys, forked_command, forked_python, training_command, training_python
+from command_server import ForkingSys, forked_command, training_command, training_python, worker_python
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
@@ -223,7 +223,7 @@ class Toy:
                 patch.setenv(name, value)
             patch.setattr(sys, "path", [*sys.path])
             if self.forks_workers:
-                patch.setattr(local, "sys", ForkingSys(forked_python))
+                patch.setattr(local, "sys", ForkingSys(worker_python))
                 # It asks a Python of its own what PyTorch sees.
                 patch.setattr(doctor, "sys", ForkingSys(training_python))
             with pytest.raises(SystemExit) as exit:

@@ -20,7 +20,7 @@ from clusters.lsf.cluster import running as running_lsf
 from clusters.lsf.settings import Settings as LsfSettings
 from clusters.slurm.cluster import Cluster
 from clusters.slurm.configuration import QOS_WITH_FEW
-from command_server import forked_python
+from command_server import worker_python
 from toyproject import WAIT_S, Toy, make_toy, wait_until
 
 from seedfold.orchestrator.ledger.layout import Root
@@ -83,7 +83,7 @@ class Project(ABC):
 
     def arguments(self, experiment: str, *args: str) -> list[str]:
         """What `plan` and `launch` are called with: tasks are forks of a process that has imported everything."""
-        cluster = f"cluster={self.scheduler}", f"cluster.python={forked_python()}"
+        cluster = f"cluster={self.scheduler}", f"cluster.python={worker_python()}"
         return ["--config-dir", "conf", f"experiment={experiment}", *cluster, *args]
 
     def ledger(self, study: str = "light") -> Ledger:

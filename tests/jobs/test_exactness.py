@@ -238,6 +238,7 @@ def some_point_fails(folder: Path, case: Case) -> bool:
     return False
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @example(Case({"pick": "x", "a": None, "m": {"x": 1}}, axes={"a": ["${oc.decode:'3'}", "it's ${pick}"]}))
 @given(cases())

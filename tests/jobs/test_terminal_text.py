@@ -75,6 +75,7 @@ def test_a_line_of_a_log_without_an_end_is_shown_at_once() -> None:
     assert next(shown) == "epoch 1"
 
 
+@pytest.mark.slow
 @given(st.recursive(st.none() | nasty, lambda inner: st.lists(inner) | st.dictionaries(nasty, inner)))
 def test_json_keeps_its_value(value: object) -> None:
     text = terminal_json(json.dumps(value, ensure_ascii=False, indent=1))

@@ -41,6 +41,7 @@ def edited(toy: Toy) -> Toy:
     return toy
 
 
+@pytest.mark.slow
 def test_every_command_says_so_and_results_are_kept_apart(edited: Toy) -> None:
     nothing = edited.launch("seed=0,1", "fold=0").stdout
     assert f"launch: {OTHER}: --rerun stale runs them again, --accept-code keeps them" in nothing
@@ -79,6 +80,7 @@ def test_every_command_says_so_and_results_are_kept_apart(edited: Toy) -> None:
     assert edited.run_in_process("results", "toy", "ensemble", "--where", "code=old", "--partial").returncode == 0
 
 
+@pytest.mark.slow
 def test_accepting_and_running_again_both_unite(edited: Toy) -> None:
     edited.launch("seed=0,1,2", "fold=0")
     again = edited.launch("seed=0,1,2", "fold=0", "--rerun", "stale", "--where", "seed=0")

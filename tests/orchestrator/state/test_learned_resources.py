@@ -46,6 +46,7 @@ def asked(toy: Toy, study: str) -> set[tuple[int, int]]:
     return {(job.resources.time_s, job.resources.memory_bytes) for job in jobs}
 
 
+@pytest.mark.slow
 def test_requests_are_learned_from_like_jobs_of_all_studies(toy: Toy) -> None:
     refused = toy.launch("resources.time=auto", experiment="light")
     assert (refused.returncode, refused.stderr) == (

@@ -43,6 +43,7 @@ def test_jobs_are_the_same_whichever_door_one_came_in_by(toy: Toy) -> None:
     assert toy.states("light") == {"done": 4}
 
 
+@pytest.mark.slow
 def test_a_fold_that_the_task_does_not_have_is_refused_at_every_door(toy: Toy) -> None:
     asked = ("experiment=light", "seed=1", "fold=range(0,5)", "+task.folds.k=3")
     whole = [

@@ -133,6 +133,7 @@ def clinics(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     return toy
 
 
+@pytest.mark.slow
 def test_estimates_are_shown_and_what_cannot_be_said_is_told(clinics: Toy) -> None:
     shown = clinics.output_of(
         "results", "clinics", "quantification", "--ratios", "1,2", "--methods", "cc,acc"

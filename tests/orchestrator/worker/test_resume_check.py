@@ -43,6 +43,7 @@ def without(work):
 '''
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("run", "code", "told"),
     [

@@ -61,6 +61,7 @@ def ranked_by_hand(runs: list[FinishedJob], fold: int, least: float) -> list[tup
     return [(run, head) for _, run, head in sorted(found, key=lambda each: -each[0])]
 
 
+@pytest.mark.slow
 def test_every_number_of_members_as_numpy_has_it(make_runs: MakeRuns) -> None:
     runs = make_runs(labels=True)
     made = make_ensembles(read_members(runs), MemberChoice(min_accuracy=0.6))

@@ -233,6 +233,7 @@ def test_what_is_at_hand_is_what_was_made_last(shifted: Shifted, tmp_path: Path)
     pd.testing.assert_frame_equal(there["quantification_error"], made)
 
 
+@pytest.mark.slow
 def test_all_cores_give_what_one_gives(shifted: Shifted, tmp_path: Path) -> None:
     runs = [shifted({"task": task}, seed) for seed, task in enumerate(("hip", "knee"))]
     seen: list[tuple[int, int]] = []

@@ -200,6 +200,7 @@ def test_the_last_weights_may_be_asked_for(compose: Compose, work: MakeWork) -> 
     assert not predictions(best, "test").equals(predictions(last, "test"))
 
 
+@pytest.mark.slow
 def test_stopped_at_any_step_and_continued_the_result_is_the_same(
     compose: Compose, work: MakeWork, results: Results
 ) -> None:

@@ -22,6 +22,7 @@ def test_every_experiment_is_known(experiment: str, tmp_path: Path) -> None:
     assert any(reason in ended.output for reason in reasons), ended.output
 
 
+@pytest.mark.slow
 def test_it_says_whose_data_an_experiment_reads(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
     ended = CliRunner().invoke(cli, ["make-data", "melanoma_metadata", "--out", str(tmp_path / "data")])

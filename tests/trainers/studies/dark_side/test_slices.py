@@ -132,6 +132,7 @@ def test_volumes_with_empty_masks_are_left_out_and_named(
         slices.run(work(config(few, "task.volumes.excluded=none"), "none"))
 
 
+@pytest.mark.slow
 def test_every_slice_and_mask_is_that_of_its_volume(made: Path, whole: Path) -> None:
     samples = Slices().load(whole)
     images, expected_masks = samples.inputs.gather(slice(None)), masks(samples)  # type: ignore[union-attr]

@@ -53,6 +53,7 @@ def test_deployment_can_be_scaled_in_two_tasks_and_not_far_in_one(made: Path) ->
     assert min(largest) // 10 < 9 <= max(largest) // 10
 
 
+@pytest.mark.slow
 def test_it_is_the_same_every_time_and_takes_the_place_of_what_it_wrote(made: Path, tmp_path: Path) -> None:
     before = contents(made)
     make("prevalence_shifts", tmp_path / "again", "tiny")

@@ -140,6 +140,7 @@ def test_an_unknown_column_and_an_unreadable_image_are_named(few: Path, config: 
         preprocess.run(work(config(few)))
 
 
+@pytest.mark.slow
 def test_the_cache_has_every_image_resized_and_numpy_maps_it(parents: Parents, data: Path, config: Compose) -> None:
     images = np.load(parents["preprocess"] / "images.npy", mmap_mode="r")
     index = pd.read_parquet(parents["preprocess"] / "index.parquet")
