@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 from typing import TypeVar
@@ -35,17 +36,27 @@ class StoreListing:
 
 
 class ClaimListing:
-    """Which jobs were ever begun in a study, without reading its ledger. It lists each folder of claims once."""
+    """In which of some studies some jobs were ever begun: their ledgers are not read, only folders of claims listed."""
 
-    def __init__(self) -> None:
-        self._jobs: dict[str, frozenset[str]] = {}
+    def __init__(self, studies: Iterable[StudyFolder], jobs: Container[str]) -> None:
+        self._studies, self.jobs = list(studies), jobs
+        self._listed: dict[str, Mapping[str, list[StudyFolder]]] = {}
 
-    def has_begun(self, study: StudyFolder, job: str) -> bool:
-        """Whether an attempt at a job was begun, when the folder was listed."""
-        folder = str(study.claim_file(job, 1).parent)
-        if folder not in self._jobs:
-            self._jobs[folder] = frozenset(name.partition(".")[0] for name in list_names(folder))
-        return job in self._jobs[folder]
+    def studies_of(self, job: str) -> list[StudyFolder]:
+        """Return the studies in which an attempt at a job was begun when the folder of its claim was listed."""
+        folder = job[:2]
+        if folder not in self._listed:
+            self._listed[folder] = self._list_folders_with(job)
+        return self._listed[folder].get(job, [])
+
+    def _list_folders_with(self, job: str) -> Mapping[str, list[StudyFolder]]:
+        found = defaultdict[str, list[StudyFolder]](list)
+        for study in self._studies:
+            names = list_names(str(study.claim_file(job, 1).parent))
+            for begun in {name.partition(".")[0] for name in names}:
+                if begun in self.jobs:
+                    found[begun].append(study)
+        return found
 
 
 def list_names(folder: str) -> frozenset[str]:

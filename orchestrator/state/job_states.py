@@ -90,10 +90,9 @@ class JobStates:
         self._listed_before = time.time() - RECENT_S if result_check == "recent" else 0.0
         self._other_ledgers: dict[str, Ledger] = {}
         self._others_are_read = False
-        self._other_folders: list[StudyFolder] | None = None
         self._fresh = set[Path]()
         """The other studies that were read since the last `refresh`."""
-        self._claims = ClaimListing()
+        self._claims: ClaimListing | None = None
         self._done_pilots: dict[int, tuple[Sequence[str], bool]] = {}
         self._asked_pilots: set[str] = set()
         self.passed_over: dict[str, str] = {}
@@ -105,9 +104,8 @@ class JobStates:
         self._done_pilots.clear()
         self._listing = StoreListing()
         self._others_are_read = False
-        self._other_folders = None
         self._fresh.clear()
-        self._claims = ClaimListing()
+        self._claims = None
         return self.ledger.refresh()
 
     def prefetch_results(self, jobs: Iterable[str]) -> None:
@@ -163,16 +161,16 @@ class JobStates:
         such a job only in its queue as well, whoever is first runs it. What has begun since is seen by whoever claims
         the job (`is_done_in`).
         """
-        if self._others_are_read or job_id not in self.ledger.open_submission_of:
+        queued = self.ledger.open_submission_of
+        if self._others_are_read or job_id not in queued:
             return self._read_other_studies()
-        others = self._list_other_folders()
-        return self._ledgers_of([other for other in others if self._claims.has_begun(other, job_id)])
+        if self._claims is None or self._claims.jobs is not queued:
+            self._claims = ClaimListing(self._list_other_folders(), queued)
+        return self._ledgers_of(self._claims.studies_of(job_id))
 
     def _list_other_folders(self) -> list[StudyFolder]:
-        if self._other_folders is None:
-            own = self.ledger.study.path
-            self._other_folders = [study for study in self.root.study_folders() if study.path != own]
-        return self._other_folders
+        own = self.ledger.study.path
+        return [study for study in self.root.study_folders() if study.path != own]
 
     def _ledgers_of(self, folders: Iterable[StudyFolder]) -> list[Ledger]:
         for folder in folders:
