@@ -93,7 +93,7 @@ if code < 0:
     posix.kill(posix.getpid(), -code)
 posix._exit(code)
 """
-"""It imports nothing that takes time: there are thousands of it."""
+"""It imports nothing that takes time, because tests start it thousands of times."""
 
 
 def forked_command() -> Path:
