@@ -59,7 +59,7 @@ def measured(name: str, quick: bool) -> list[Figure]:
 
 
 def measured_alone(name: str, quick: bool) -> list[Figure]:
-    """Run a benchmark in a process of its own, fresh ones where it counts what others imported or left in memory."""
+    """Run a benchmark in a process of its own; a fresh one at full size, where what was imported before would count."""
     begin = time.perf_counter()
     try:
         context = multiprocessing.get_context("forkserver" if quick else "spawn")

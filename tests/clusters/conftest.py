@@ -82,7 +82,7 @@ class Project(ABC):
         return self.toy.output_of("launch", *self.arguments(experiment, *args))
 
     def arguments(self, experiment: str, *args: str) -> list[str]:
-        """What `plan` and `launch` are called with: tasks are forks of a process that has imported everything."""
+        """What `plan` and `launch` are called with: tasks are forks, as `worker_python` makes them."""
         cluster = f"cluster={self.scheduler}", f"cluster.python={worker_python()}"
         return ["--config-dir", "conf", f"experiment={experiment}", *cluster, *args]
 
