@@ -7,8 +7,8 @@ CLUSTER ?= build/slurm
 EDITABLE ?= --editable
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# A third of the tests wait for timers and schedulers much of their time: three at a time for two processors.
-WAITING = $(shell $(PYTHON) -c "import os; print(3 * min(4, os.cpu_count() or 1) // 2)")
+# A third of the tests wait for timers and schedulers much of their time: four at a time for two processors.
+WAITING = $(shell $(PYTHON) -c "import os; print(2 * min(4, os.cpu_count() or 1))")
 .PHONY: demo test test-slow test-all test-again test-faults bench lint cluster cluster-down clean
 
 demo: $(READY)  ## run the digits study here and leave its tables and its report under runs/

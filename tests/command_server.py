@@ -38,6 +38,8 @@ from shutil import rmtree
 from types import ModuleType
 from typing import Literal, NoReturn, cast
 
+from isolation import take_for_installed
+
 Kind = Literal["work", "command", "training"]
 """What a server has imported: what workers and jobs need that do next to nothing, what commands need, PyTorch."""
 _TO_WORK = (
@@ -336,6 +338,7 @@ def main(listener: socket.socket, tests: int, folder: Path, modules: Iterable[st
     for name in [name for module in imported for name in getattr(module, "PRELOAD", ())]:
         with suppress(ImportError):
             import_module(name)
+    take_for_installed()
     for one in list(weakref.finalize._registry):  # type: ignore[attr-defined]
         # Each fork would undo at its end what PyTorch has registered here, which takes longer than the fork.
         one.atexit = False

@@ -23,7 +23,7 @@ from clusters.slurm.packages import missing_packages
 from command_server import MAIN_PROCESS, testing_python, training_python
 from distribution import SharedFixtureScheduling, sort_tests
 from hypothesis import HealthCheck, settings
-from isolation import isolate_environment
+from isolation import isolate_environment, take_for_installed
 
 # The same examples every time, however long each takes; `--hypothesis-profile=search` looks for others.
 _STEADY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -37,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = Path(tempfile.mkdtemp(prefix="seedfold-tests-"))
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     isolate_environment(folder)
+    take_for_installed()
     os.environ.setdefault(MAIN_PROCESS, str(os.getpid()))
 
 
@@ -81,7 +82,12 @@ def restored_patience() -> Iterator[None]:
 @pytest.fixture
 def copied_seedfold(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have launches of this process copy Seedfold's own code for their jobs, as an editable installation does."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "src"))
+    from seedfold.orchestrator.code import digests
+
+    source = Path(__file__).parent.parent / "src"
+    installed = tuple(folder for folder in digests._installation_folders() if folder != f"{source}/")
+    monkeypatch.setattr(digests, "_installation_folders", lambda: installed)
+    monkeypatch.syspath_prepend(str(source))
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 _REMOVED_PREFIXES = (
@@ -55,6 +56,17 @@ def isolate_environment(folder: Path) -> None:
     os.environ["PATH"] = f"{programs}{os.pathsep}{path}"
     # What matplotlib finds out about fonts is found out once for all tests, whatever home they give to a command.
     os.environ["MPLCONFIGDIR"] = str(Path(tempfile.gettempdir()) / f"seedfold-tests-{os.getuid()}" / "matplotlib")
+
+
+def take_for_installed() -> None:
+    """Take Seedfold for an installed package in this process, also where it runs from its working tree.
+
+    Launches copy no code of Seedfold then, which their workers would have to import.
+    """
+    from seedfold.orchestrator.code import digests
+
+    folders = {*digests._installation_folders(), f"{Path(digests.__file__).parents[3]}/"}
+    digests._installation_folders = cache(lambda: tuple(folders))
 
 
 def _write_program(file: Path, line: str) -> None:

@@ -19,12 +19,14 @@ from command_server import ForkingSys, forked_command, forked_python, training_c
 from isolation import path_without_schedulers
 
 from seedfold.orchestrator.schedulers import local
+from seedfold.orchestrator.worker import template_start
 
 HERE = Path(__file__).parent.parent
 PAGES = [HERE / "README.md", *sorted((HERE / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"^```(bash|python|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
-_TRAINS = re.compile("torch|lightning|experiment=")
+_TRAINS = re.compile("torch|lightning|experiment=|seedfold results .*(calibration|performance|quantification)")
+"""What needs PyTorch, on a page."""
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -52,7 +54,8 @@ def run_page(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = path_without_schedulers(folder / "tmp" / "programs")
     trains = any(_TRAINS.search(text) for _, text in blocks(page))
     forked = [training_command(), training_python()] if trains else [forked_command(), forked_python()]
-    monkeypatch.setattr(local, "sys", ForkingSys(training_python if trains else forked_python))
+    for starter in (local, template_start):
+        monkeypatch.setattr(starter, "sys", ForkingSys(training_python if trains else forked_python))
     folders = [str(program.parent) for program in (*forked, Path(sys.executable))]
     monkeypatch.setenv("PATH", os.pathsep.join([*folders, path]))
     monkeypatch.syspath_prepend(str(folder))

@@ -182,8 +182,8 @@ class Toy:
     folder: Path
     root: Path
     environment: dict[str, str] = field(repr=False)
-    forks_workers: bool = True
-    """Whether workers that `run_in_process` starts on this machine are forked; see `command_server`."""
+    forked_worker: Callable[[], Path] | None = worker_python
+    """The Python of workers that `run_in_process` starts on this machine; None if they are no forks."""
 
     @property
     def data(self) -> Path:
@@ -222,8 +222,8 @@ class Toy:
             for name, value in {**self.environment, **environment}.items():
                 patch.setenv(name, value)
             patch.setattr(sys, "path", [*sys.path])
-            if self.forks_workers:
-                patch.setattr(local, "sys", ForkingSys(worker_python))
+            if self.forked_worker is not None:
+                patch.setattr(local, "sys", ForkingSys(self.forked_worker))
                 # It asks a Python of its own what PyTorch sees.
                 patch.setattr(doctor, "sys", ForkingSys(training_python))
             with pytest.raises(SystemExit) as exit:

@@ -62,7 +62,7 @@ def place(request: pytest.FixtureRequest) -> Place:
 def test_sweep_whose_program_is_killed_is_gone_on_with(place: Place) -> None:
     stranger = place.program
     points = ("model=small,large", "seed=1,2", "wait_for=go", "hydra.launcher.resources.cpus=${steps}")
-    program = stranger.start(*place.words, *points)
+    program = stranger.start(*place.words, *points, python=forked_python())
     wait_until(lambda: stranger.executions())
     os.killpg(program.pid, signal.SIGKILL)
     program.communicate()
@@ -105,7 +105,7 @@ def test_a_search_whose_program_is_killed_is_gone_on_with(place: Place) -> None:
     points = stranger.folder / "points.txt"
     settings = "space: {x: {uniform: [0, 1]}}, sampler: random, trials: 4, direction: minimize, parallel: 2, seed: 1"
     words = (*place.words, f"hydra.sweeper.search={{{settings}}}")
-    program = stranger.start(*words)
+    program = stranger.start(*words, python=forked_python())
     wait_until(lambda: points.exists() and len(points.read_text().split()) == 2)
     os.killpg(program.pid, signal.SIGKILL)
     program.communicate()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from clusters.conftest import Project, unfinished_jobs
+from command_server import forked_python
 from searchtoy import add_stages, search_of, trained_epochs
 from toyproject import wait_until
 
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 def test_the_tasks_of_one_array_work_through_a_search_and_a_killed_one_is_replaced(either: Project) -> None:
     add_stages(either.toy, sleep_s="sleep_s: 0.15", parallel="  parallel: 2")
-    either.launch(experiment="hunt")
+    either.launch(f"cluster.python={forked_python()}", experiment="hunt")  # it has imported Optuna
     assert [one.task_count for one in either.submissions("hunt")] == [2]
     assert either.submissions("hunt")[0].jobs == (SEARCH_JOB, SEARCH_JOB)
     wait_until(lambda: len(trained_epochs(either.toy)) >= 3)

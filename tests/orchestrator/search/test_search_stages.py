@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_server import forked_python
 from searchtoy import add_stages, open_search, search_of, trained_epochs
 from toyproject import Toy, make_toy
 
@@ -113,7 +114,7 @@ def test_a_stage_that_says_nothing_of_a_trial_is_refused(toy: Toy, override: str
 
 
 def test_later_stages_run_for_trials_that_were_trained_to_their_end(tmp_path: Path) -> None:
-    toy = make_toy(tmp_path / "project")
+    toy = replace(make_toy(tmp_path / "project"), forked_worker=forked_python)
     add_stages(toy)
     ended = toy.launch("--wait", "search.parallel=2", "search.halving.max=3", "epochs=3", experiment="hunt")
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_server import forked_python
 from searchtoy import add_hunt, decision_files, open_search, search_of, trained_epochs
 from toyproject import Toy, make_toy, wait_until
 
@@ -287,7 +288,7 @@ def test_a_study_without_a_search_imports_and_reads_nothing_of_one(
 
 @pytest.mark.slow
 def test_killed_again_and_again_a_search_trains_each_epoch_once(tmp_path: Path) -> None:
-    toy = make_toy(tmp_path / "project")
+    toy = replace(make_toy(tmp_path / "project"), forked_worker=forked_python)
     add_hunt(toy, sleep_s="sleep_s: 0.05", trials="  trials: 5")
     launch(toy)
     for kill_after in (3, 7):

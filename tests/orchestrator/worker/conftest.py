@@ -11,4 +11,4 @@ from toyproject import Toy
 @pytest.fixture
 def toy(toy: Toy) -> Toy:
     """A project in which nothing has been launched."""
-    return replace(toy, forks_workers=False)
+    return replace(toy, forked_worker=None)
