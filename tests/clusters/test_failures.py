@@ -86,11 +86,12 @@ def test_job_whose_worker_is_killed_runs_on_another_node_and_the_rest_of_its_tas
     assert sorted(project.toy.executions().values()) == [1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "override",
     [
         "cluster.setup=['echo no such module >&2', 'exit 7']",
-        pytest.param("cluster.python=/nowhere", marks=pytest.mark.slow),
+        "cluster.python=/nowhere",
     ],
 )
 def test_task_that_cannot_begin_fails_its_jobs_once(project: SlurmProject, override: str) -> None:

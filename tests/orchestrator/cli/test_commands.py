@@ -275,6 +275,7 @@ def test_stages_follow_each_other(toy: Toy) -> None:
     assert status["stages"]["sum"]["blocked"] == 1
 
 
+@pytest.mark.slow
 def test_interrupting_a_launch_keeps_what_the_jobs_have_done(toy: Toy) -> None:
     launch = toy.start("launch", "-cd", "conf", "experiment=light", "sleep_s=600", "seed=0", "fold=0")
     wait_for_output(launch, "submitted")

@@ -113,6 +113,7 @@ def test_a_stage_that_says_nothing_of_a_trial_is_refused(toy: Toy, override: str
     assert not toy.study("hunt").path.exists()
 
 
+@pytest.mark.slow
 def test_later_stages_run_for_trials_that_were_trained_to_their_end(tmp_path: Path) -> None:
     toy = replace(make_toy(tmp_path / "project"), forked_worker=forked_python)
     add_stages(toy)

@@ -75,6 +75,7 @@ def test_a_time_limit_without_progress_gets_another_task_with_twice_the_time(
     assert [one.array.resources.time_s for one in submissions(toy) if one.array] == [300, 600]
 
 
+@pytest.mark.slow
 def test_in_a_task_that_continues_the_job_without_progress_is_left_to_another_task(
     toy: Toy, scheduler: ScriptedScheduler
 ) -> None:
@@ -93,6 +94,7 @@ def test_in_a_task_that_continues_the_job_without_progress_is_left_to_another_ta
     assert (len(last.jobs), last.array.resources.time_s) == (1, 600)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", ["dies", "child"])
 def test_what_ends_in_consequence_of_a_stop_is_no_error(toy: Toy, scheduler: ScriptedScheduler, run: str) -> None:
     launch(toy, "seed=0", f"run=toy.stubborn.{run}", "cluster.grace_s=60")
@@ -106,6 +108,7 @@ def test_what_ends_in_consequence_of_a_stop_is_no_error(toy: Toy, scheduler: Scr
     assert toy.states("light") == {"cancelled": 1}
 
 
+@pytest.mark.slow
 def test_a_job_that_somebody_kills_is_tried_on_another_node(toy: Toy, scheduler: ScriptedScheduler) -> None:
     toy.hold_jobs()
     launch(toy, "seed=0", "failures.kinds.node.wait_s=0")

@@ -343,6 +343,7 @@ def test_what_does_not_fit_together_is_told_when_a_job_starts(
         fit_predict.run(failing(parents))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_cache(tmp_path: Path) -> None:
     count, shape = 8000, (3, 256, 256)
     with (tmp_path / "images.npy").open("xb") as file:  # 1.5 GB of zeros that take no room
