@@ -1,17 +1,17 @@
-"""Which jobs of a study are done, found from the columns of its ledger and the lists of its store, without a loop of
-questions for each job.
+"""Which jobs of a study are done, or wait in a queue, found from the columns of its ledger and the lists of its store,
+without a loop of questions for each job.
 
-Only what is done for sure is found here: a job whose result differs in anything from what its event says, whose parents
+Only what is so for sure is found here: a job whose result differs in anything from what its event says, whose parents
 count, or that runs again, is left to `seedfold.orchestrator.state.job_states`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from seedfold.orchestrator.ledger.bulk_stat import list_names, prefetch_stats
-from seedfold.orchestrator.ledger.job_table import JobTable
+from seedfold.orchestrator.ledger.bulk_stat import ClaimListing, list_names, prefetch_stats
+from seedfold.orchestrator.ledger.job_table import NOBODY, JobTable
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 
@@ -42,10 +42,31 @@ def find_done(ledger: Ledger, listed_before: float, planned: Sequence[int]) -> d
     return {key: places for key, places in alike.items() if places}
 
 
+def find_queued(
+    ledger: Ledger, planned: Sequence[int], places: Iterable[int], claims_elsewhere: Callable[[], ClaimListing]
+) -> Iterable[list[int]]:
+    """Return the places whose jobs wait in a queue and were never begun anywhere, together those of one template.
+
+    Their jobs have no parents; nobody has held, cancelled or resumed any of them.
+    """
+    table, plans, groups = ledger.table, ledger.plans.table, dict[int, list[int]]()
+    for place in places:
+        job = plans.ids[planned[place]]
+        is_new = job in ledger.open_submission_of and job not in ledger.rerun_attempts and table.row(job) == NOBODY
+        if is_new and not claims_elsewhere().studies_of(job):
+            groups.setdefault(plans.templates[planned[place]], []).append(place)
+    return [alike for template, alike in groups.items() if not _has_parents(ledger, template)]
+
+
+def _has_parents(ledger: Ledger, template: int) -> bool:
+    plan, number = ledger.plans.table.template(template)
+    return plan.has_parents(number)
+
+
 def _may_be_alike(ledger: Ledger, template: int) -> bool:
     """Whether what decides about the results of all jobs of a template is the same."""
     plan, number = ledger.plans.table.template(template)
-    return not plan.has_parents(number) and not plan.has_own(number, "paths")
+    return not _has_parents(ledger, template) and not plan.has_own(number, "paths")
 
 
 def _doubtful(ledger: Ledger, listed_before: float, rows: Sequence[int]) -> set[int]:

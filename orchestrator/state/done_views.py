@@ -1,4 +1,4 @@
-"""Done jobs that are alike as one group, and what a view of one of them reads when somebody asks for it."""
+"""Done and queued jobs that are alike, and what a view of one of them reads when somebody asks for it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.state.job_states import JobState
-from seedfold.orchestrator.state.job_views import DoneGroup, JobView
+from seedfold.orchestrator.state.job_views import DoneGroup, JobView, QueuedView
 
 
 class DoneViews:
@@ -27,6 +28,16 @@ class DoneViews:
         done = table.rows_with(self._ledger.plans.table.ids[row] for row in planned)
         ended, seconds = (array("d", [times[row] for row in done]) for times in (table.times, table.seconds))
         return DoneGroup(example, array("i", places), ended, seconds, [table.attempts[row] for row in done], planned)
+
+    def queued(self, example: JobView, rows: Sequence[int], places: Sequence[int]) -> dict[int, JobView]:
+        """Return the views, by place, of jobs that wait in a queue as the example does."""
+        ids = self._ledger.plans.table.ids
+        return {place: QueuedView(ids[rows[place]], example, rows[place], self) for place in places}
+
+    def read_job(self, row: int) -> JobDescription:
+        """Return the description of the job in a row of the plans."""
+        with self._lock:
+            return self._ledger.plans.table.job(row)
 
     def read_view(self, group: DoneGroup, number: int) -> JobView:
         """Return the view of a job of a group: what was found of all of them needs not be found again."""

@@ -25,12 +25,12 @@ def seconds_to_end(views: Sequence[JobView], running: Sequence[RunningJob]) -> f
     if not any(view.state in ACTIVE_STATES for view in others):
         return None
     durations = _durations(unique, running)
-    to_come = [durations.get(view.job.stage) for view in others if view.state in _TO_COME and not _stays_held(view)]
+    to_come = [durations.get(view.stage) for view in others if view.state in _TO_COME and not _stays_held(view)]
     left = [_seconds_left(job, durations) for job in running]
     known = [seconds for seconds in (*to_come, *left) if seconds is not None]
     if len(known) < len(to_come) + len(left):
         return None
-    stages = {job.job.stage for job in running} or {view.job.stage for view in others if view.state in _TO_COME}
+    stages = {job.job.stage for job in running} or {view.stage for view in others if view.state in _TO_COME}
     window_s = 2 * max((durations.get(stage, 0.0) for stage in stages), default=0.0)
     at_a_time = _jobs_at_a_time(unique, running, window_s, stages)
     return max(max(known, default=0.0), sum(known) / at_a_time)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import count_noun
@@ -29,17 +29,7 @@ from seedfold.orchestrator.state.done_in_bulk import Alike, expected_paths, find
 from seedfold.results.store.published import DamagedError, find_damage, load_result
 
 StateName = Literal["waiting", "submitted", "running", "paused", "done", "failed", "blocked", "cancelled", "lost"]
-STATES: tuple[StateName, ...] = (
-    "waiting",
-    "submitted",
-    "running",
-    "paused",
-    "done",
-    "failed",
-    "blocked",
-    "cancelled",
-    "lost",
-)
+STATES: tuple[StateName, ...] = get_args(StateName)
 ACTIVE_STATES: frozenset[StateName] = frozenset({"submitted", "running"})
 """States of jobs that are running, or that will run without any command."""
 ResultCheck = Literal["files", "recent"]
@@ -161,12 +151,16 @@ class JobStates:
         such a job only in its queue as well, whoever is first runs it. What has begun since is seen by whoever claims
         the job (`is_done_in`).
         """
-        queued = self.ledger.open_submission_of
-        if self._others_are_read or job_id not in queued:
+        if self._others_are_read or job_id not in self.ledger.open_submission_of:
             return self._read_other_studies()
+        return self._ledgers_of(self.claims_of_queued().studies_of(job_id))
+
+    def claims_of_queued(self) -> ClaimListing:
+        """In which other studies the jobs were begun that this study has queued."""
+        queued = self.ledger.open_submission_of
         if self._claims is None or self._claims.jobs is not queued:
             self._claims = ClaimListing(self._list_other_folders(), queued)
-        return self._ledgers_of(self._claims.studies_of(job_id))
+        return self._claims
 
     def _list_other_folders(self) -> list[StudyFolder]:
         own = self.ledger.study.path

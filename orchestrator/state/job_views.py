@@ -139,27 +139,71 @@ class DoneGroup:
 
 
 class LateView(JobView):
-    """The view of a job of a group. Its description and its event are read when somebody asks for one of them."""
+    """The view of a job that is like ``example``. What only this job has is read when somebody asks for it."""
 
-    __slots__ = ("_axes", "_group", "_id", "_number", "_source", "_whole")
+    __slots__ = ("_axes", "_example", "_id", "_row", "_source")
+
+    def __init__(self, job: str, example: JobView, row: int, source: LateSource) -> None:
+        """``row`` is the job's row in the plans."""
+        self.changes = example.changes
+        self._id, self._example, self._row, self._source = job, example, row, source
+        self._axes: Mapping[str, Any] | None = None
+
+    def read_axes_of(self, views: Sequence[LateView]) -> None:
+        """Read the axis values of other views of the study."""
+        read = self._source.read_axes([view._row for view in views])
+        for view, axes in zip(views, read, strict=True):
+            view._axes = axes
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self._id
+
+    @property
+    def stage(self) -> str:
+        """The job's stage."""
+        return self._example.stage
+
+    @property
+    def axes(self) -> Mapping[str, Any]:
+        """The job's axis values."""
+        if self._axes is None:
+            [self._axes] = self._source.read_axes([self._row])
+        return self._axes
+
+
+class QueuedView(LateView):
+    """The view of a job without parents that waits in a queue and was never begun: there is no event of it."""
+
+    __slots__ = ()
+
+    @property
+    def job(self) -> JobDescription:
+        """The job's description, which is not kept: there may be a hundred thousand."""
+        return self._source.read_job(self._row)
+
+    @property
+    def job_state(self) -> JobState:
+        """The job's state."""
+        return self._example.job_state
+
+
+class DoneView(LateView):
+    """The view of a job of a group of done jobs."""
+
+    __slots__ = ("_group", "_number", "_whole")
 
     def __init__(self, job: str, group: DoneGroup, number: int, source: LateSource) -> None:
         """``number`` is the job's number in the group."""
-        self.changes = group.example.changes
-        self._id, self._group, self._number, self._source = job, group, number, source
-        self._axes: Mapping[str, Any] | None = None
+        super().__init__(job, group.example, group.rows[number], source)
+        self._group, self._number = group, number
         self._whole: JobView | None = None
 
     def _read(self) -> JobView:
         if self._whole is None:
             self._whole = self._source.read_view(self._group, self._number)
         return self._whole
-
-    def read_axes_of(self, views: Sequence[LateView]) -> None:
-        """Read the axis values of other views of the study."""
-        read = self._source.read_axes([view._group.rows[view._number] for view in views])
-        for view, axes in zip(views, read, strict=True):
-            view._axes = axes
 
     @property
     def job(self) -> JobDescription:
@@ -170,23 +214,6 @@ class LateView(JobView):
     def job_state(self) -> JobState:
         """The job's state, with its event."""
         return self._read().job_state
-
-    @property
-    def id(self) -> str:
-        """The job's id."""
-        return self._id
-
-    @property
-    def stage(self) -> str:
-        """The job's stage."""
-        return self._group.example.stage
-
-    @property
-    def axes(self) -> Mapping[str, Any]:
-        """The job's axis values."""
-        if self._axes is None:
-            [self._axes] = self._source.read_axes([self._group.rows[self._number]])
-        return self._axes
 
     @property
     def state(self) -> str:
@@ -226,6 +253,9 @@ class LateView(JobView):
 
 class LateSource(Protocol):
     """How to read what a `LateView` does not have."""
+
+    def read_job(self, row: int) -> JobDescription:
+        """Return the description of the job in a row of the plans."""
 
     def read_view(self, group: DoneGroup, number: int) -> JobView:
         """Return the view of the job of a number in a group, with description and event."""
@@ -283,7 +313,7 @@ class JobViews(Sequence[JobView]):
 
     def _late_view(self, place: int) -> JobView:
         group_at, number_at = self._in_groups()
-        return LateView(self.ids[place], self.groups[group_at[place]], number_at[place], self.source)
+        return DoneView(self.ids[place], self.groups[group_at[place]], number_at[place], self.source)
 
     def _in_groups(self) -> tuple[Sequence[int], Sequence[int]]:
         """The number of the group of each place, and the number that the place has in it."""
@@ -323,16 +353,16 @@ def by_stage(views: Iterable[JobView]) -> dict[str, list[JobView] | JobViews]:
     if not isinstance(views, JobViews):
         listed: dict[str, list[JobView]] = {}
         for view in views:
-            listed.setdefault(view.job.stage, []).append(view)
+            listed.setdefault(view.stage, []).append(view)
         return dict(listed)
-    told = list(dict.fromkeys(view.job.stage for view, _ in counted(views)))
+    told = list(dict.fromkeys(view.stage for view, _ in counted(views)))
     return {stage: views if len(told) == 1 else _of_stage(views, stage) for stage in told}
 
 
 def _of_stage(views: JobViews, stage: str) -> JobViews:
     """The views of one stage, with places of their own."""
-    groups = [group for group in views.groups if group.example.job.stage == stage]
-    others = {place: view for place, view in views.others.items() if view.job.stage == stage}
+    groups = [group for group in views.groups if group.example.stage == stage]
+    others = {place: view for place, view in views.others.items() if view.stage == stage}
     places = sorted(others.keys() | {place for group in groups for place in group.places})
     at = {place: number for number, place in enumerate(places)}
     ids = [views.ids[place] for place in places]

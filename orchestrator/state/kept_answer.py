@@ -120,6 +120,9 @@ _NO_JOBS = "an answer that was kept has groups of jobs, and no single ones"
 class _NothingMore(LateSource):
     """Nobody asks for a single job of an answer."""
 
+    def read_job(self, row: int) -> JobDescription:
+        raise LookupError(_NO_JOBS)
+
     def read_view(self, group: DoneGroup, number: int) -> JobView:
         raise LookupError(_NO_JOBS)
 

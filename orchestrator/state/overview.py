@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from seedfold.jobs.description import SHORT_ID_LENGTH, JobDescription
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
@@ -27,13 +27,14 @@ from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.axes_text import axes_text, value_text
 from seedfold.orchestrator.state.code_axis import find_code_axis
 from seedfold.orchestrator.state.code_versions import FinishedAttempt
+from seedfold.orchestrator.state.done_in_bulk import find_queued
 from seedfold.orchestrator.state.done_views import DoneViews
 from seedfold.orchestrator.state.given_up import given_up_jobs, given_up_lines, resume_text
 from seedfold.orchestrator.state.held_lines import held_lines, kept_back
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobState, JobStates, ResultCheck, count_states
 from seedfold.orchestrator.state.job_views import JobView as JobView
-from seedfold.orchestrator.state.job_views import JobViews, by_stage, counted, groups_of, others_of
+from seedfold.orchestrator.state.job_views import JobViews, QueuedView, by_stage, counted, groups_of, others_of
 from seedfold.orchestrator.state.stale_lines import WaysOn, count_stale_by_kind, package_lines, stale_lines
 from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
 
@@ -126,7 +127,7 @@ class Overview:
         return self._selected_views(self.jobs_at_addresses().values(), selection)
 
     def _all_views(self, rows: Sequence[int]) -> JobViews:
-        """The views of the jobs in some rows of the plans; those that are done and alike are looked at once."""
+        """The views of the jobs in some rows of the plans; of those that are alike, one is looked at."""
         plans, done = self.ledger.plans.table, DoneViews(self.ledger, self._lock)
         ids = [plans.ids[row] for row in rows]
         groups, grouped = [], set[int]()
@@ -134,8 +135,12 @@ class Overview:
             groups.append(done.group(self.job_view(plans.job(rows[places[0]])), rows, places))
             grouped.update(places)
         rest = [place for place in range(len(rows)) if place not in grouped] if len(grouped) < len(rows) else []
+        others = dict[int, JobView]()
+        for places in find_queued(self.ledger, rows, rest, self.states.claims_of_queued):
+            others |= done.queued(self.job_view(plans.job(rows[places[0]])), rows, places)
+        rest = [place for place in rest if place not in others]
         self.states.prefetch_results(ids[place] for place in rest)
-        others = {place: self.job_view(plans.job(rows[place])) for place in rest}
+        others |= {place: self.job_view(plans.job(rows[place])) for place in rest}
         return JobViews(ids, groups, others, done)
 
     def jobs_by_address(self) -> dict[Address, JobDescription]:
@@ -167,9 +172,8 @@ class Overview:
 
 def unique_by_id(views: Iterable[JobView]) -> Sequence[JobView]:
     """Return the views of the jobs, one for each job, even if it has several addresses."""
-    if groups_of(views):
-        # Jobs are only put together where each has one address.
-        return cast("JobViews", views)
+    if isinstance(views, JobViews) and len(set(views.ids)) == len(views):
+        return views
     return list({view.id: view for view in views}.values())
 
 
@@ -235,7 +239,7 @@ def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
         _note_wait(overview, others),
         _note_continued(overview, others),
         *dead_worker_lines(overview, unique_views),
-        *held_lines(overview.states, overview.folder.name, [view.job.id for view in others]),
+        *held_lines(overview.states, overview.folder.name, [view.id for view in others if view.job_state.is_held]),
         _note_throttle(overview, others),
         *_gpu_share_lines(overview, others),
         *idle_lines(overview, unique_views),
@@ -311,7 +315,7 @@ def _note_wait(overview: Overview, views: Iterable[JobView]) -> str | None:
 
 def _note_continued(overview: Overview, views: Iterable[JobView]) -> str | None:
     """How often the cluster stopped jobs that went on by themselves and are not done yet."""
-    unfinished = [view.job for view in views if view.state != "done"]
+    unfinished = [view.job for view in views if view.attempt and view.state != "done"]
     rounds = {job.id: overview.ledger.record_of(job.id).rounds(*_STOPS) for job in unfinished}
     continued = [job for job in unfinished if rounds[job.id] >= _ROUNDS_WORTH_A_NOTE]
     if not continued:
@@ -343,15 +347,16 @@ def _note_throttle(overview: Overview, views: Iterable[JobView]) -> str | None:
 
 def _gpu_share_lines(overview: Overview, views: Iterable[JobView]) -> Iterator[str]:
     """How many jobs of a stage share a GPU, as their workers have found, while some of them are left."""
-    stages = {view.job.stage for view in views if view.state not in _ENDED_STATES}
+    stages = {view.stage for view in views if view.state not in _ENDED_STATES}
     return (share.to_text() for share in overview.ledger.gpu_shares.of_stages() if share.stage in stages)
 
 
 def idle_lines(overview: Overview, views: Sequence[JobView]) -> list[str]:
     """How many jobs wait though no worker is running, and why: they were given up, or nobody has started them."""
     states, others = overview.states, others_of(views)
-    held = kept_back(states, (view.job for view in others))
-    idle = [view for view in others if view.state in _IDLE_STATES and view.job.id not in held]
+    # A job that only waits in a queue, and needs no other job, is not kept back.
+    held = kept_back(states, (view.job for view in others if not isinstance(view, QueuedView)))
+    idle = [view for view in others if view.state in _IDLE_STATES and view.id not in held]
     idle = [view for view in idle if not is_import(view.job)]
     if not idle or overview.ledger.live_submissions or read_copy_origin(overview.folder) is not None:
         return []
@@ -368,7 +373,7 @@ def idle_lines(overview: Overview, views: Sequence[JobView]) -> list[str]:
 def _notes_on_imports(views: Iterable[JobView]) -> Iterator[str]:
     """Name the predictions that have to be imported again, because Seedfold cannot run what made them."""
     for view in views:
-        if is_import(view.job) and view.state != "done":
+        if view.state not in {"done", *ACTIVE_STATES} and is_import(view.job):
             reason = view.job_state.reason
             yield f"{job_label(view.job)} is {view.state} ({reason}): run seedfold import with the same files again"
 
