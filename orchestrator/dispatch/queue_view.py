@@ -62,7 +62,7 @@ def advance_and_view_queue(root: Root, ledger: Ledger) -> QueueView:
     from seedfold.orchestrator.schedulers.advance import advance
 
     try:
-        result = advance(root, ledger.study)
+        result = advance(root, ledger.study, ledger)
     except UnreachableError as error:
         return QueueView(unreachable=str(error))
     ledger.refresh()

@@ -216,7 +216,7 @@ def advance_study(root: Root, ledger: Ledger) -> None:
         return
     from seedfold.orchestrator.schedulers.advance import advance
 
-    advance(root, ledger.study)
+    advance(root, ledger.study, ledger)
     ledger.refresh()
 
 

@@ -185,7 +185,7 @@ def _start_workers(root: Root, ledger: Ledger) -> tuple[tuple[Submission, ...], 
     from seedfold.orchestrator.schedulers.advance import advance
 
     before = {one.token for one in ledger.live_submissions}
-    advanced = advance(root, ledger.study)
+    advanced = advance(root, ledger.study, ledger)
     ledger.refresh()
     return tuple(one for one in ledger.live_submissions if one.token not in before), advanced
 

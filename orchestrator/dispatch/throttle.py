@@ -27,4 +27,4 @@ def throttle(root: Root, name: str, limit: int | None) -> tuple[str, ...]:
         return ()
     from seedfold.orchestrator.schedulers.advance import advance
 
-    return tuple(advance(root, study).problems)
+    return tuple(advance(root, study, ledger).problems)

@@ -102,7 +102,7 @@ class JobWatcher:
 
         # A scheduler that does not reply is asked again later. The jobs are not affected.
         with contextlib.suppress(UnreachableError):
-            advance(self._root, self.ledger.study)
+            advance(self._root, self.ledger.study, self.ledger)
         self._advance_every_s = min(1.5 * self._advance_every_s, _LONGEST_PAUSE_S)
         self._next_advance_at = time.monotonic() + self._advance_every_s
 

@@ -35,6 +35,8 @@ _GAP_S = 0.001
 _PART_BYTES = 1 << 21
 """How much of a file is read and parsed at a time."""
 _END_BYTES = 4096
+_SIZE = 1
+"""The place of the size of a file in its mark."""
 _SETTLED_S = 60.0
 """After how long the time of a file tells whether it was changed again, although clocks differ and are coarse."""
 _REST_S = 600.0
@@ -104,7 +106,8 @@ class EventReader:
         self._offsets: dict[str, int] = {}
         self._ends: dict[str, tuple[int, int]] = {}
         """How many bytes before the offset have which checksum."""
-        self._statuses: dict[str, os.stat_result] = {}
+        self._marks: dict[str, tuple[int, int, int, int]] = {}
+        """What changes with a file: its number in the file system, its size, and when it was changed last."""
         self.damaged_lines: Counter[str] = Counter()
         """Lines that could not be read, by the name of their file."""
 
@@ -141,12 +144,14 @@ class EventReader:
         found = {}
         for entry in listed:
             if self._rests_until.get(entry.name, 0.0) > time.monotonic():
-                found[entry.name] = self._statuses[entry.name]
+                found[entry.name] = self._marks[entry.name]
             elif self._has_file(entry.name) and entry.is_file():
-                found[entry.name] = entry.stat()
+                status = entry.stat()
+                # Many studies have a file for each task: a whole status of each would be most of what is in memory.
+                found[entry.name] = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
                 self._let_rest(entry.name)
-        self._statuses = found
-        return sorted((name, status.st_size) for name, status in self._statuses.items())
+        self._marks = found
+        return sorted((name, mark[_SIZE]) for name, mark in found.items())
 
     def _let_rest(self, name: str) -> None:
         """Have a file not be looked at for a while, if what was seen of it was surely seen after its writer's end."""
@@ -221,9 +226,8 @@ class EventReader:
         return {"files": files, "damaged": dict(+self.damaged_lines)}
 
     def _mark(self, name: str) -> list[int]:
-        """What changes with a file: its number in the file system, its size, and when it was changed last."""
-        status = self._statuses.get(name)
-        return [] if status is None else [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+        """The mark of a file; empty if there is none."""
+        return list(self._marks.get(name, ()))
 
     def _settled_mark(self, name: str) -> list[int]:
         """The mark of a file, without its times if it was changed a moment ago: it may change once more with them."""
@@ -247,10 +251,10 @@ class EventReader:
 
     def _is_same(self, name: str, offset: int, end: tuple[int, int], mark: Sequence[int]) -> bool:
         """Whether a file begins with what was read of it."""
-        status = self._statuses.get(name)
-        if status is None or not mark or status.st_ino != mark[0] or status.st_size < offset:
+        now = self._mark(name)
+        if not now or not mark or now[0] != mark[0] or now[_SIZE] < offset:
             return False
-        if self._mark(name) == mark:
+        if now == mark:
             return True
         self.files_opened += self._settled_mark(name) != mark[:1]
         length, checksum = end
