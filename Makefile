@@ -7,7 +7,8 @@ CLUSTER ?= build/slurm
 EDITABLE ?= --editable
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# A third of the tests wait for timers and schedulers much of their time: four at a time for two processors.
+# Many tests wait for a disk, and the slow ones for timers and schedulers: three and four at a time for two processors.
+SIDE_BY_SIDE = $(shell $(PYTHON) -c "import os; print(3 * min(4, os.cpu_count() or 1) // 2)")
 WAITING = $(shell $(PYTHON) -c "import os; print(2 * min(4, os.cpu_count() or 1))")
 .PHONY: demo test test-slow test-all test-again test-faults bench lint cluster cluster-down clean
 
@@ -17,7 +18,7 @@ demo: $(READY)  ## run the digits study here and leave its tables and its report
 	$(BIN)/seedfold report --root $(ROOT) digits
 
 test: $(READY)  ## the fast tests
-	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4
+	$(BIN)/python -m pytest -m "not slow" -n $(SIDE_BY_SIDE)
 
 test-slow: $(READY)  ## the tests that take longer
 	$(BIN)/python -m pytest -m "slow and not quiet" -n $(WAITING)
