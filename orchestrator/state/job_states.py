@@ -25,7 +25,7 @@ from seedfold.orchestrator.ledger.holds import Hold
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import JobRecord, Ledger, done_event_details, process_of_event
 from seedfold.orchestrator.settings.failures import RetryPolicies
-from seedfold.orchestrator.state.done_in_bulk import Alike, expected_paths, find_done
+from seedfold.orchestrator.state.states_in_bulk import Alike, expected_paths, find_done
 from seedfold.results.store.published import DamagedError, find_damage, load_result
 
 StateName = Literal["waiting", "submitted", "running", "paused", "done", "failed", "blocked", "cancelled", "lost"]

@@ -27,16 +27,16 @@ from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.axes_text import axes_text, value_text
 from seedfold.orchestrator.state.code_axis import find_code_axis
 from seedfold.orchestrator.state.code_versions import FinishedAttempt
-from seedfold.orchestrator.state.done_in_bulk import find_queued
-from seedfold.orchestrator.state.done_views import DoneViews
 from seedfold.orchestrator.state.given_up import given_up_jobs, given_up_lines, resume_text
 from seedfold.orchestrator.state.held_lines import held_lines, kept_back
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobState, JobStates, ResultCheck, count_states
 from seedfold.orchestrator.state.job_views import JobView as JobView
 from seedfold.orchestrator.state.job_views import JobViews, QueuedView, by_stage, counted, groups_of, others_of
+from seedfold.orchestrator.state.late_views import LateViews
 from seedfold.orchestrator.state.stale_lines import WaysOn, count_stale_by_kind, package_lines, stale_lines
 from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
+from seedfold.orchestrator.state.states_in_bulk import find_queued
 
 _IDLE_STATES = frozenset({"waiting", "lost"})
 """States of jobs that have not begun, and that may need a command to begin."""
@@ -128,7 +128,7 @@ class Overview:
 
     def _all_views(self, rows: Sequence[int]) -> JobViews:
         """The views of the jobs in some rows of the plans; of those that are alike, one is looked at."""
-        plans, done = self.ledger.plans.table, DoneViews(self.ledger, self._lock)
+        plans, done = self.ledger.plans.table, LateViews(self.ledger, self._lock)
         ids = [plans.ids[row] for row in rows]
         groups, grouped = [], set[int]()
         for places in self.states.find_done(rows).values():
@@ -137,7 +137,8 @@ class Overview:
         rest = [place for place in range(len(rows)) if place not in grouped] if len(grouped) < len(rows) else []
         others = dict[int, JobView]()
         for places in find_queued(self.ledger, rows, rest, self.states.claims_of_queued):
-            others |= done.queued(self.job_view(plans.job(rows[places[0]])), rows, places)
+            example = self.job_view(plans.job(rows[places[0]]))
+            others |= done.queued(example, rows, places) if example.state == "submitted" else {}
         rest = [place for place in rest if place not in others]
         self.states.prefetch_results(ids[place] for place in rest)
         others |= {place: self.job_view(plans.job(rows[place])) for place in rest}

@@ -13,7 +13,7 @@ from seedfold.orchestrator.state.job_states import JobState
 from seedfold.orchestrator.state.job_views import DoneGroup, JobView, QueuedView
 
 
-class DoneViews:
+class LateViews:
     """Makes groups of the jobs of a ledger, and reads descriptions, events and axis values of their jobs.
 
     ``lock`` is held meanwhile: other threads may refresh the ledger.
