@@ -120,6 +120,7 @@ def check_kept(toy: Toy, study: str) -> None:
 # --- read ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES)
 def test_each_job_is_what_and_how_it_was(old: Toy, study: str) -> None:
     before = {key: value for key, value in said(study).items() if key != "asked"} | {"jobs": told_now(study)}
@@ -135,6 +136,7 @@ def test_a_plan_finds_each_job_in_its_place(old: Toy, study: str) -> None:
     assert {state: sum(stage[state] for stage in stages.values()) for state in states} == states
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES)
 def test_a_report_shows_what_was_done(old: Toy, study: str) -> None:
     page = Path(old.output_of("report", study, "--out", str(old.folder / f"{study}.html")).strip()).read_text()

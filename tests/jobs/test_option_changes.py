@@ -85,6 +85,7 @@ def compare(folder: Path, fixed: Sequence[str] = (), choices: Sequence[Choice] =
             assert found[3]
 
 
+@pytest.mark.slow
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(files=trees())
 def test_other_options_are_what_hydra_composes(files: dict[str, str]) -> None:
@@ -198,6 +199,7 @@ def test_the_resources_of_a_stage_are_merged_into_each_composition(tmp_path: Pat
         assert plain_tree(found.make_config()) == found.tree
 
 
+@pytest.mark.slow
 def test_a_study_of_thirty_tasks_needs_four_compositions(monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Counted(monkeypatch)
     study = load_study(["experiment=prevalence_shifts"])

@@ -181,6 +181,7 @@ def test_overrides_have_no_quotes_that_nobody_typed(here: HydraProgram) -> None:
     assert [overrides_of(job) for job in jobs] == points
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

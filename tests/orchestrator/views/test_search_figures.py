@@ -13,6 +13,7 @@ from seedfold.orchestrator.settings.search import SearchSettings
 from seedfold.orchestrator.views.search_figures import search_figures
 
 
+@pytest.mark.slow
 def test_a_search_with_halving_has_a_figure_of_each_kind() -> None:
     space = {
         "optimizer.lr": {"log_uniform": [1e-4, 1]},

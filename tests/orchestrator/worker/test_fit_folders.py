@@ -47,6 +47,7 @@ def test_a_job_that_is_done_again_trains_again(toy: Toy) -> None:
     assert toy.json_of("status", "light")["stale"]["code"] == 0
 
 
+@pytest.mark.slow
 def test_what_old_weights_predict_is_old(toy: Toy) -> None:
     file = toy.folder / "toy" / "training.py"
     file.write_text(TRAINING)

@@ -24,6 +24,7 @@ def test_without_correction_it_is_the_paired_t_test(differences: np.ndarray) -> 
     assert corrected_t_p(differences, 0.0) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_the_corrected_test_agrees_with_the_published_example() -> None:
     """scikit-learn's "Statistical comparison of models using grid search": t 0.750, one-sided p 0.227."""
     from sklearn.datasets import make_moons

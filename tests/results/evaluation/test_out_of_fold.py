@@ -57,6 +57,7 @@ def test_any_partition_is_put_together_again(make_run: Make, folds: np.ndarray, 
     assert set(pooled["folds"]) == {len(np.unique(folds))}
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     order=st.permutations(range(N)),

@@ -119,6 +119,7 @@ def test_a_report_is_one_page_that_fetches_nothing(make_run: Make, tmp_path: Pat
     assert page.tags.count("script") == 1
 
 
+@pytest.mark.slow
 def test_figures_that_jobs_left_are_embedded_whole(make_run: Make, tmp_path: Path) -> None:
     runs = study(make_run)
     left = runs[0].folder / "outputs" / "learning_curves.svg"
@@ -160,6 +161,7 @@ def test_every_number_leads_to_its_jobs(make_run: Make, tmp_path: Path) -> None:
     assert {f"job-{run.id}" for run in runs} <= set(Page(text).ids)
 
 
+@pytest.mark.slow
 def test_pooled_metrics_are_those_of_the_table(make_run: Make, tmp_path: Path) -> None:
     runs = study(make_run)
     page = write(tmp_path / "report.html", runs)
@@ -189,6 +191,7 @@ def test_missing_folds_are_named(make_run: Make, tmp_path: Path) -> None:
     assert "incomplete" in page.text
 
 
+@pytest.mark.slow
 def test_long_lists_are_cut_and_say_so(make_run: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = study(make_run)
     for name, limit in (("MAX_JOBS", 5), ("MAX_LISTED", 2), ("MAX_ROWS", 1)):
@@ -333,6 +336,7 @@ def svg(width: str) -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg" height="9pt" width="{width}"/>'
 
 
+@pytest.mark.slow
 def test_what_the_study_names_comes_first_and_only_once(make_run: Make, tmp_path: Path) -> None:
     runs = study(make_run)
     left(runs[0], "auc.csv", AREAS)
@@ -349,6 +353,7 @@ def test_what_the_study_names_comes_first_and_only_once(make_run: Make, tmp_path
     assert re.findall(r'<figure class="wide">\s*<h3>([^<]+)', html) == ["train: roc"]
 
 
+@pytest.mark.slow
 def test_no_two_cards_have_one_title(make_run: Make, tmp_path: Path) -> None:
     runs = study(make_run)
     for run in runs[:2]:
@@ -370,6 +375,7 @@ def test_axes_that_tell_nothing_apart_leave_the_tables(make_run: Make, tmp_path:
     assert re.search(r"Every number leads to its jobs\. name val accuracy ", text)
 
 
+@pytest.mark.slow
 def test_learning_curves_of_many_groups_are_one(make_run: Make, tmp_path: Path) -> None:
     runs = []
     for group in range(MAX_SERIES + 1):
@@ -463,6 +469,7 @@ def test_folds_of_the_only_split_are_pooled_if_they_divide_the_samples(
     assert ("Out of fold" in text) is pooled
 
 
+@pytest.mark.slow
 def test_a_chart_of_the_report_takes_the_place_of_the_same_file(make_run: Make, tmp_path: Path) -> None:
     runs = study(make_run)
     left(runs[0], "drift.svg", svg("200pt"))

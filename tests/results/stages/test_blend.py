@@ -91,6 +91,7 @@ def test_given_weights_are_of_each_member_and_make_the_submission(make_run: Make
     assert np.exp(stored.logits[:, 1]) == pytest.approx(oof["pred"][stored.sample_ids].to_numpy(), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_chosen_weights_predict_no_fold_that_chose_them(make_run: Make, tmp_path: Path) -> None:
     runs = study(make_run)
     asked = work(tmp_path, runs, use="chosen")

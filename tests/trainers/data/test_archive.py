@@ -38,6 +38,7 @@ def read(path: Path) -> None:
     assert path.is_file()
 
 
+@pytest.mark.slow
 def test_training_shards_bring_the_archives_shards_of_twice_their_number(compose: Compose, data: Path) -> None:
     own, archive = (set(pd.read_csv(data / part / "train.csv")["image_name"]) for part in ("", "external"))
     task = config(compose, data)["task"]

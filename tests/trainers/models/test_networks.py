@@ -178,6 +178,7 @@ def test_weights_that_nobody_published_or_that_are_not_there_are_said_to_be(tmp_
             build(efficientnet(pretrained=str(tmp_path / "gone.pt")), "model")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "millions"),
     # Tan and Le 2019, table 2 (B0 to B7, without the 1000 classes' biases); Xie et al. 2020, table 7 (L2).

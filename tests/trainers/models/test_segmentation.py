@@ -108,6 +108,7 @@ def _decoder(widths: list[int], decoder: list[int]) -> int:
     return count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "widths", "classifier", "published"),
     # Channels of the encoder's maps; those between the last and the classifier; millions of parameters of the whole

@@ -102,6 +102,7 @@ def test_weights_that_were_not_kept_are_trained_again_to_the_same_bits(
     assert before == results(again)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("most", "epochs"), [(1, 1), (15, 1), (16, 2), (1000, 3)])
 def test_a_quick_look_ends_after_so_many_batches(compose: Compose, work: MakeWork, most: int, epochs: int) -> None:
     config = compose("experiment=digits", "trainer.max_epochs=3", f"trainer.max_steps={most}")

@@ -220,6 +220,7 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path / "kept"
 
 
+@pytest.mark.slow
 def test_every_voxel_is_looked_at_along_each_axis_in_each_orientation(
     config: Compose, parents: dict[str, Path], work: MakeWork, weights: Path
 ) -> None:
