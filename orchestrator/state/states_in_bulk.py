@@ -66,7 +66,7 @@ def _has_parents(ledger: Ledger, template: int) -> bool:
 def _may_be_alike(ledger: Ledger, template: int) -> bool:
     """Whether what decides about the results of all jobs of a template is the same."""
     plan, number = ledger.plans.table.template(template)
-    return not _has_parents(ledger, template) and not plan.has_own(number, "paths")
+    return not plan.has_parents(number) and not plan.has_own(number, "paths")
 
 
 def _doubtful(ledger: Ledger, listed_before: float, rows: Sequence[int]) -> set[int]:
